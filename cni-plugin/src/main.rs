@@ -1,0 +1,3 @@
+//! The CNI binary `multiplane`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The suites: each test is a sentence about a world.
