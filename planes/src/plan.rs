@@ -331,6 +331,9 @@ pub struct BootstrapPlan {
     pub discovery: String,
     /// Below it lies one directory per pod.
     pub directory: PathBuf,
+    /// Downstream connections that the proxy accepts in all. Each may hold two descriptors and some: keep it
+    /// at or below 40 % of the proxy's `RLIMIT_NOFILE`.
+    pub max_connections: u32,
 }
 
 /// Flavours of the bootstrap.
