@@ -1,0 +1,263 @@
+//! What ADD leaves for DEL, CHECK and GC: `<stateDirectory>/<network>/attachments/<container>@<ifname>.json`.
+//!
+//! The record holds the plan before the first kernel change and the pod's networks after the last one, so
+//! that a call killed at any instruction can be cleaned up by whoever comes next. It lies on tmpfs: what it
+//! describes dies with the node, and so shall it.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use planes::{AttachmentKey, NetworkName, Plan, PodNetwork};
+use serde::{Deserialize, Serialize};
+
+const ATTACHMENTS: &str = "attachments";
+/// A network's name starts with a letter or digit, so this is none.
+const NAMESPACES: &str = ".namespaces";
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// Saved state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The file system refused.
+    #[error("{operation} {path}", path = path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A record that is not ours to read.
+    #[error("read attachment record {path}", path = path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// What is known of one attachment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The namespace's cookie: a path that leads to another namespace by now is not touched.
+    pub netns_cookie: u64,
+    /// What ADD set out to do.
+    pub plan: Plan,
+    /// What ADD made; absent while it works, or when it was killed.
+    pub network: Option<PodNetwork>,
+}
+
+/// The state of one network on this node.
+#[derive(Debug, Clone)]
+pub struct State {
+    root: PathBuf,
+    network: PathBuf,
+}
+
+impl State {
+    /// The state of `network` below `root`. Touches nothing.
+    #[must_use]
+    pub fn new(root: &Path, network: &NetworkName) -> Self {
+        Self { root: root.to_owned(), network: root.join(network.as_str()) }
+    }
+
+    /// The network's directory, where the leases lie too.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.network
+    }
+
+    /// Makes the directories, with modes that do not depend on the umask.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn create(&self) -> Result<(), StateError> {
+        for directory in [self.network.join(ATTACHMENTS), self.root.join(NAMESPACES)] {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(DIRECTORY_MODE)
+                .create(&directory)
+                .map_err(io_error("create state directory", &directory))?;
+        }
+        Ok(())
+    }
+
+    /// Where the record of `key` lies.
+    #[must_use]
+    pub fn path(&self, key: &AttachmentKey) -> PathBuf {
+        self.network.join(ATTACHMENTS).join(file_name(key))
+    }
+
+    /// Writes the record whole: a reader sees the old one or the new one.
+    ///
+    /// # Errors
+    /// [`StateError::Io`]; the old record, if any, is then still there.
+    pub fn save(&self, record: &Record) -> Result<(), StateError> {
+        let path = self.path(&record.plan.key);
+        let temporary = temporary(&path);
+        let text =
+            serde_json::to_vec(record).map_err(|source| StateError::Decode { path: path.clone(), source })?;
+        write_new(&temporary, &text).and_then(|()| fs::rename(&temporary, &path)).map_err(|error| {
+            let _ = fs::remove_file(&temporary);
+            io_error("write attachment record", &path)(error)
+        })
+    }
+
+    /// The record of `key`, if there is one.
+    ///
+    /// # Errors
+    /// The file cannot be read, or was not written by us.
+    pub fn load(&self, key: &AttachmentKey) -> Result<Option<Record>, StateError> {
+        load(&self.path(key))
+    }
+
+    /// Removes the record of `key`. Succeeds if there is none.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn remove(&self, key: &AttachmentKey) -> Result<(), StateError> {
+        let path = self.path(key);
+        remove(&temporary(&path))?;
+        remove(&path)
+    }
+
+    /// The keys of all records of this network, in order of their file names.
+    ///
+    /// # Errors
+    /// [`StateError::Io`]; a directory that does not exist holds no records.
+    pub fn keys(&self, network: &NetworkName) -> Result<Vec<AttachmentKey>, StateError> {
+        let directory = self.network.join(ATTACHMENTS);
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io_error("list attachment records", &directory)(error)),
+        };
+        let mut keys = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(io_error("list attachment records", &directory))?;
+            keys.extend(entry.file_name().to_str().and_then(|name| key_of(name, network)));
+        }
+        keys.sort();
+        Ok(keys)
+    }
+
+    /// Takes the namespace for `key`: one namespace, one attachment of ours, whatever the network, because
+    /// the rules, the bootstrap and the identity are the namespace's. Returns the record that has it already.
+    /// A claim whose record is gone is taken over.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn claim(&self, cookie: u64, key: &AttachmentKey) -> Result<Option<PathBuf>, StateError> {
+        let claim = self.claim_path(cookie);
+        let target = self.path(key);
+        match link_claim(&target, &claim)? {
+            None => Ok(None),
+            Some(owner) if owner == target => Ok(None),
+            Some(owner) if owner.exists() => Ok(Some(owner)),
+            Some(_) => self.take_over(&target, &claim),
+        }
+    }
+
+    /// Replaces a claim whose record is gone. Under a lock, so that of two takers one sees the other's.
+    fn take_over(&self, target: &Path, claim: &Path) -> Result<Option<PathBuf>, StateError> {
+        let directory = self.root.join(NAMESPACES);
+        let lock = File::open(&directory).map_err(io_error("open state directory", &directory))?;
+        // Held for microseconds: whoever finds it taken is told so instead of waiting without a bound.
+        lock.try_lock().map_err(|error| io_error("lock state directory", &directory)(error.into()))?;
+        match link_claim(target, claim)? {
+            Some(owner) if owner != target && !owner.exists() => {
+                remove(claim)?;
+                link_claim(target, claim)
+            }
+            other => Ok(other.filter(|owner| owner != target)),
+        }
+    }
+
+    /// Gives the namespace back if `key` has it.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn disclaim(&self, cookie: u64, key: &AttachmentKey) -> Result<(), StateError> {
+        let claim = self.claim_path(cookie);
+        if fs::read_link(&claim).is_ok_and(|owner| owner == self.path(key)) { remove(&claim) } else { Ok(()) }
+    }
+
+    fn claim_path(&self, cookie: u64) -> PathBuf {
+        self.root.join(NAMESPACES).join(cookie.to_string())
+    }
+}
+
+/// Makes the claim, or returns whose it is.
+fn link_claim(target: &Path, claim: &Path) -> Result<Option<PathBuf>, StateError> {
+    match symlink(target, claim) {
+        Ok(()) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::read_link(claim).map(Some).map_err(io_error("read claim of namespace", claim))
+        }
+        Err(error) => Err(io_error("claim namespace", claim)(error)),
+    }
+}
+
+fn file_name(key: &AttachmentKey) -> String {
+    format!("{}@{}.json", key.container, key.ifname)
+}
+
+/// Inverse of [`file_name`]; `None` for temporary and foreign files. A container ID has no `@`.
+fn key_of(name: &str, network: &NetworkName) -> Option<AttachmentKey> {
+    let (container, ifname) = name.strip_suffix(".json")?.split_once('@')?;
+    Some(AttachmentKey {
+        network: network.clone(),
+        container: container.parse().ok()?,
+        ifname: ifname.parse().ok()?,
+    })
+}
+
+/// A container ID starts with a letter or digit, so no record has this name.
+fn temporary(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.new"))
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file: File =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
+    file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+    file.write_all(bytes)
+}
+
+/// Reads a record by its path, as a claim names it.
+///
+/// # Errors
+/// The file cannot be read, or was not written by us.
+pub fn load(path: &Path) -> Result<Option<Record>, StateError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error("read attachment record", path)(error)),
+    };
+    let decode = |source| StateError::Decode { path: path.to_owned(), source };
+    serde_json::from_slice(&bytes).map(Some).map_err(decode)
+}
+
+fn remove(path: &Path) -> Result<(), StateError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
+    let path = path.to_owned();
+    move |source| StateError::Io { operation, path, source }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;
