@@ -1,1 +1,7 @@
-//! See docs/architecture.md.
+//! The only crate that changes interfaces or enters namespaces. See docs/architecture.md.
+
+pub mod error;
+pub mod netns;
+
+pub use error::Error;
+pub use netns::Netns;
