@@ -18,4 +18,6 @@ if [ ! -x "$home/envoy" ]; then
     chmod 0755 "$home" "$home/envoy.new"
     mv "$home/envoy.new" "$home/envoy"
 fi
+setpriv --reuid 1337 --regid 1337 --clear-groups test -x "$home/envoy" ||
+    fail "user 1337 cannot reach $home/envoy: set MULTIPLANE_CACHE to a folder that every user may enter"
 part envoy "$home/envoy"

@@ -1,7 +1,7 @@
 # Sourced by the other set-up scripts: where things lie, how they are announced, one set-up at a time.
 #
 # Everything that is fetched or built for the tests lies in one cache outside the tree:
-#   MULTIPLANE_CACHE, else $XDG_CACHE_HOME/multiplane, else /var/cache/multiplane
+#   MULTIPLANE_CACHE, else /var/cache/multiplane
 # The tree sees it only through links in target/real/, which the testbed follows (tests/src/real/parts.rs).
 
 set -euo pipefail
@@ -13,7 +13,7 @@ done
 export PATH
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-cache=${MULTIPLANE_CACHE:-${XDG_CACHE_HOME:-/var/cache}/multiplane}
+cache=${MULTIPLANE_CACHE:-/var/cache/multiplane}
 parts=${CARGO_TARGET_DIR:-$root/target}/real
 mkdir -p "$cache" "$parts"
 

@@ -1,0 +1,3 @@
+//! With real peers: containerd, Multus, cnitool, the reference plugins, Envoy.
+
+mod peers;
