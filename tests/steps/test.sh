@@ -73,6 +73,7 @@ step clippy 900 tests/steps/lint.sh clippy
 step doc 600 tests/steps/lint.sh doc
 step crates 1200 cargo test --locked --workspace --exclude testbed --no-fail-fast
 step suite 1200 cargo test --locked --package testbed --no-fail-fast
+step microvm 300 tests/steps/microvm.sh "$logs/suite.log"
 step dist 900 tests/steps/dist.sh
 
 if grep -aqhE 'SKIP [a-z0-9-]+: ' "$logs"/*.log; then

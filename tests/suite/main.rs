@@ -1,3 +1,5 @@
 //! The suites: each test is a sentence about a world.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap in a test's helper is a failed test")]
+
 mod real_parts;

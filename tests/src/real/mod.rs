@@ -8,6 +8,7 @@ pub mod containerd;
 pub mod cri;
 pub mod envoy;
 pub mod http;
+pub mod microvm;
 pub mod multus;
 pub mod node_root;
 pub mod parts;
