@@ -1,5 +1,6 @@
 //! See docs/architecture.md.
 
 pub mod binary;
+pub mod iproute;
 pub mod real;
 pub mod requires;
