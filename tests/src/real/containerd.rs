@@ -61,7 +61,7 @@ impl Containerd {
         let config = root.path().join("containerd.toml");
         std::fs::write(&config, config_toml(&root)).expect("write containerd's configuration");
         let mut command = root.command_with_own_processes(&parts::debian("containerd"));
-        command.arg("--config").arg(&config).arg("--log-level").arg("info");
+        command.arg("--config").arg(&config).args(["--log-level", "warn"]);
         let process = Process::start(node, "containerd", command);
         let cri = Cri::new(&socket(&root));
         let containerd = Self { process, cri, root };
