@@ -2,5 +2,6 @@
 
 pub mod binary;
 pub mod iproute;
+pub mod plugin;
 pub mod real;
 pub mod requires;

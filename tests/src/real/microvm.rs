@@ -47,7 +47,7 @@ pub struct Outcome {
 }
 
 impl MicroVm {
-    /// A guest with busybox, iproute2 and the kernel's network modules.
+    /// A guest with busybox, iproute2, util-linux and the kernel's network modules.
     ///
     /// # Panics
     /// If a part is missing.
@@ -64,7 +64,7 @@ impl MicroVm {
         vm.add(&parts::debian("dash"), "bin/sh");
         // The kernel loads modules on demand by this path (CONFIG_MODPROBE_PATH).
         symlink("/bin/busybox", vm.guest("sbin/modprobe")).expect("make a link of the guest");
-        for tool in ["ip", "bridge", "tc"] {
+        for tool in ["ip", "bridge", "unshare", "mount"] {
             vm.add(&parts::debian(tool), &format!("usr/sbin/{tool}"));
         }
         vm.write("init", INIT);

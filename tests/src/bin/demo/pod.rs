@@ -1,14 +1,14 @@
 //! The demo's world: a node, a pod, and the built binary between them, called as a runtime would call it.
 
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use netlink::Netns;
 use serde_json::{Value, json};
+use testbed::iproute;
+use testbed::plugin::{Answer, Environment, Plugin};
 use testbed::real::{NodeRoot, parts};
-use testbed::{binary, iproute};
 
 /// The pod's UID, under which its bootstrap lies.
 const UID: &str = "00000000-demo";
@@ -37,16 +37,15 @@ impl Pod {
 
     /// The verb ADD; returns how long it took.
     pub(crate) fn add(&self) -> Result<Duration, String> {
-        let begin = Instant::now();
-        self.call("ADD", &configuration()).map(|_| begin.elapsed())
+        self.call("ADD", &self.environment(), &configuration()).map(|answer| answer.duration)
     }
 
     /// DEL, and GC with no valid attachment.
     pub(crate) fn remove(&self) -> Result<(), String> {
-        self.call("DEL", &configuration())?;
+        self.call("DEL", &self.environment(), &configuration())?;
         let mut conf = configuration();
         conf["cni.dev/valid-attachments"] = json!([]);
-        self.call("GC", &conf).map(drop)
+        self.call("GC", &Environment::none(), &conf).map(drop)
     }
 
     pub(crate) fn bootstrap_path(&self) -> PathBuf {
@@ -91,36 +90,13 @@ impl Pod {
         )
     }
 
-    fn call(&self, verb: &str, conf: &Value) -> Result<Output, String> {
-        let output = self.spawn(verb, conf).map_err(|error| format!("start multiplane: {error}"))?;
-        if output.status.success() {
-            return Ok(output);
-        }
-        Err(format!(
-            "{verb}: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        ))
+    fn call(&self, verb: &str, environment: &Environment, conf: &Value) -> Result<Answer, String> {
+        let answer = Plugin::new(&self.node, &self.root).call(verb, environment, conf);
+        answer.success().map_err(|said| format!("{verb}: {said}"))
     }
 
-    fn spawn(&self, verb: &str, conf: &Value) -> std::io::Result<Output> {
-        let mut command = self.root.command(&binary::path("multiplane"));
-        command.env("CNI_COMMAND", verb).env("CNI_PATH", self.root.plugins());
-        if verb != "GC" {
-            command
-                .env("CNI_CONTAINERID", "demo")
-                .env("CNI_IFNAME", "eth0")
-                .env("CNI_NETNS", self.pod.path_from_proc());
-            let args =
-                format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=demo-0;K8S_POD_UID={UID}");
-            command.env("CNI_ARGS", args);
-        }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.node.run(|| command.spawn()).map_err(std::io::Error::other)??;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(conf.to_string().as_bytes())?;
-        }
-        child.wait_with_output()
+    fn environment(&self) -> Environment {
+        Environment::of("demo", &self.pod.path_from_proc()).of_pod("demo-0", UID)
     }
 }
 
