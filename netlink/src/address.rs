@@ -1,0 +1,86 @@
+//! Addresses of links (`ip address`).
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+
+use crate::net::{CREATE, Family};
+use crate::{Error, Link, Net};
+
+/// How an address is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Prefix {
+    /// With the connected route.
+    Connected,
+    /// Without it (`noprefixroute`): the subnet is reached by a gateway.
+    Routed,
+}
+
+impl Net {
+    /// `ip address add ADDRESS dev LINK nodad`: fails if it is there. Duplicate detection is off, as the address is
+    /// leased to this link alone.
+    pub(crate) async fn add_address(&self, link: &Link, address: IpNetwork) -> Result<(), Error> {
+        self.add_address_as(link, address, Prefix::Connected).await
+    }
+
+    pub(crate) async fn add_address_as(
+        &self,
+        link: &Link,
+        address: IpNetwork,
+        prefix: Prefix,
+    ) -> Result<(), Error> {
+        let mut message = message(link.index, address);
+        let mut flags = AddressFlags::empty();
+        if address.is_ipv6() {
+            flags |= AddressFlags::Nodad;
+        }
+        if prefix == Prefix::Routed {
+            flags |= AddressFlags::Noprefixroute;
+        }
+        message.attributes.push(AddressAttribute::Flags(flags));
+        if let IpNetwork::V4(v4) = address
+            && v4.prefix() < 31
+        {
+            message.attributes.push(AddressAttribute::Broadcast(v4.broadcast()));
+        }
+        let object = || format!("{address} to {}", link.name);
+        let added =
+            self.change("add address", object, RouteNetlinkMessage::NewAddress(message), CREATE).await;
+        added.map_err(|error| error.lacking("IPv6 (is it switched off by ipv6.disable=1?)"))
+    }
+
+    /// The addresses of one link. Dumps the namespace's addresses: for pods, and off the hot path.
+    pub(crate) async fn addresses_of(&self, link: &Link) -> Result<Vec<IpNetwork>, Error> {
+        let all = self.addresses().await?;
+        Ok(all.iter().filter(|message| message.header.index == link.index).filter_map(network).collect())
+    }
+}
+
+fn message(index: u32, address: IpNetwork) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = index;
+    message.header.family = Family::of(address.ip()).into();
+    message.header.prefix_len = address.prefix();
+    message.attributes.push(AddressAttribute::Local(address.ip()));
+    message.attributes.push(AddressAttribute::Address(address.ip()));
+    message
+}
+
+/// Address and prefix length of a message. IPv4 tells the own address as `Local`, IPv6 as `Address`.
+pub(crate) fn network(message: &AddressMessage) -> Option<IpNetwork> {
+    let find = |pick: fn(&AddressAttribute) -> Option<IpAddr>| message.attributes.iter().find_map(pick);
+    let local = find(|a| if let AddressAttribute::Local(ip) = a { Some(*ip) } else { None });
+    let address = find(|a| if let AddressAttribute::Address(ip) = a { Some(*ip) } else { None });
+    IpNetwork::new(local.or(address)?, message.header.prefix_len).ok()
+}
+
+/// The message's flags: the attribute has all of them, the header the first eight.
+pub(crate) fn flags(message: &AddressMessage) -> AddressFlags {
+    let attribute = message
+        .attributes
+        .iter()
+        .find_map(|a| if let AddressAttribute::Flags(flags) = a { Some(*flags) } else { None });
+    attribute.unwrap_or_else(|| AddressFlags::from_bits_retain(u32::from(message.header.flags.bits())))
+}

@@ -1,0 +1,86 @@
+//! Source routing: one table per plane and a rule per address.
+//!
+//! ```text
+//! ip route add 10.75.8.0/24 dev ctl0 table 20003
+//! ip route add default via 10.75.8.1 dev ctl0 table 20003      # or: unreachable default
+//! ip rule add from 10.75.8.7 lookup 20003 priority 20000
+//! ```
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use planes::plan::PlannedAttachment;
+use planes::pod_network::Route;
+
+use super::{
+    Assigned, RULE_PRIORITY, any, default_routes, is_adopted, main_routes, plain, routes_through, table_of,
+};
+use crate::route::SourceRule;
+use crate::{Error, Family, Link, Net};
+
+pub(super) async fn apply(
+    pod: &Net,
+    plan: &PlannedAttachment,
+    link: &Link,
+    assigned: &[Assigned],
+) -> Result<u32, Error> {
+    let table = table_of(link.index);
+    for family in families(assigned) {
+        for route in routes(pod, plan, link, assigned, family).await? {
+            pod.add_route(link, &route, table).await?;
+        }
+        if !has_gateway(assigned, family) {
+            pod.add_unreachable_default(family, table).await?;
+        }
+    }
+    for rule in rules(assigned.iter().map(|one| one.address.ip()), table) {
+        pod.add_rule(rule).await?;
+    }
+    Ok(table)
+}
+
+pub(super) fn families(assigned: &[Assigned]) -> impl Iterator<Item = Family> + '_ {
+    let has = |family| assigned.iter().any(move |one| Family::of(one.address.ip()) == family);
+    Family::BOTH.into_iter().filter(move |family| has(*family))
+}
+
+pub(super) fn has_gateway(assigned: &[Assigned], family: Family) -> bool {
+    assigned.iter().filter_map(|one| one.gateway).any(|gateway| Family::of(gateway) == family)
+}
+
+pub(super) fn rules(addresses: impl Iterator<Item = IpAddr>, table: u32) -> impl Iterator<Item = SourceRule> {
+    addresses.map(move |source| SourceRule { source, table, priority: RULE_PRIORITY })
+}
+
+/// The plane's table: its subnets, its routes (an adopted interface's are found in the main table), its default.
+pub(super) async fn routes(
+    pod: &Net,
+    plan: &PlannedAttachment,
+    link: &Link,
+    assigned: &[Assigned],
+    family: Family,
+) -> Result<Vec<Route>, Error> {
+    let mut routes = if is_adopted(plan) { routes_through(pod, family, link).await? } else { Vec::new() };
+    if !matches!(plan.link, planes::plan::LinkPlan::Ptp) {
+        routes.extend(assigned.iter().map(|one| plain(subnet(one.address), None)));
+    }
+    routes.extend(main_routes(plan, assigned));
+    routes.extend(default_routes(assigned));
+    routes.retain(|route| Family::of(route.dst.ip()) == family);
+    if !has_gateway(assigned, family) {
+        routes.retain(|route| route.dst != any(family));
+    }
+    // A gateway must be on link before a route may name it.
+    routes.sort_by_key(|route| route.gw.is_some());
+    let mut seen = Vec::new();
+    routes.retain(|route| {
+        let fresh = !seen.contains(&(route.dst, route.priority));
+        seen.push((route.dst, route.priority));
+        fresh
+    });
+    Ok(routes)
+}
+
+fn subnet(address: IpNetwork) -> IpNetwork {
+    IpNetwork::new(address.network(), address.prefix()).unwrap_or(address)
+}

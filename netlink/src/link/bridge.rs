@@ -1,0 +1,275 @@
+//! Bridge planes: a veth whose node end is a port of a bridge.
+//!
+//! ```text
+//! ip link add mp-control address 02:… type bridge; ip link set mp-control mtu 1500 up
+//! ip link set eth1 master mp-control                                  # uplink
+//! ip link set mp… type bridge_slave hairpin on isolated on            # port options
+//! bridge vlan add dev mp… vid 10 pvid untagged                        # vlan
+//! ```
+
+use ipnetwork::IpNetwork;
+use netlink_packet_core::DefaultNla;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    BridgeVlanInfoFlags, InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind,
+    LinkAttribute, LinkInfo,
+};
+use planes::plan::{BridgeLink, PlannedAttachment};
+use planes::pod_network::HostSide;
+use planes::{IfName, MacAddr, Mtu, Vlan};
+
+use super::message::Message;
+use super::{Created, Mark, veth};
+use crate::error::or_exists;
+use crate::net::CHANGE;
+use crate::{Drift, Error, Link, Net};
+
+const VLAN_FILTERING: &str = "bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)";
+const DEFAULT_MTU: u32 = 1500;
+
+fn wanted_mtu(plan: &BridgeLink) -> u32 {
+    plan.bridge_mtu.map_or(DEFAULT_MTU, Mtu::get)
+}
+
+/// A bridge of ours has an address that follows from its name: fixed, as else it is the lowest port's and changes.
+fn own_mac(name: &IfName) -> MacAddr {
+    MacAddr::derived(&["bridge", name.as_str()])
+}
+
+/// The bridge, made if it is not there, with its addresses and its uplink.
+pub(super) async fn ensure(host: &Net, plan: &BridgeLink) -> Result<Link, Error> {
+    let name = plan.bridge.as_ifname();
+    let link = match host.link_by_name(&name).await? {
+        Some(link) => link,
+        None => make(host, &name, plan).await?,
+    };
+    if !link.is_kind("bridge") {
+        let kind = link.kind.as_deref().unwrap_or("device");
+        return Err(Error::refused(
+            format!("bridge {:?}", name.as_str()),
+            format!("an interface of that name exists and is a {kind}; choose another \"bridge\""),
+        ));
+    }
+    settle(host, &link, plan).await?;
+    for address in &plan.gateway_addresses {
+        or_exists(host.add_address(&link, *address).await)?;
+    }
+    if let Some(uplink) = &plan.uplink {
+        enslave(host, &link, uplink).await?;
+    }
+    Ok(link)
+}
+
+async fn make(host: &Net, name: &IfName, plan: &BridgeLink) -> Result<Link, Error> {
+    // A bridge follows its smallest port until its MTU is *changed* once, so it starts with another one.
+    let mut message = Message::named(name)
+        .with_mac(Some(own_mac(name)))
+        .with(LinkAttribute::Mtu(wanted_mtu(plan) - 1))
+        .up();
+    let data = plan.vlan.map(|_| InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]));
+    message = message.of_kind(InfoKind::Bridge, data);
+    let made = host.add_link(name, message).await;
+    let feature = if plan.vlan.is_some() { VLAN_FILTERING } else { "bridges (module bridge)" };
+    or_exists(made).map_err(|error| error.lacking(feature))?;
+    host.existing_link(name).await
+}
+
+/// Brings a bridge of ours to its MTU, whoever made it just now; one of the administrator's is left as it is.
+async fn settle(host: &Net, link: &Link, plan: &BridgeLink) -> Result<(), Error> {
+    let ours = link.mac == Some(own_mac(&link.name));
+    if ours && link.mtu.get() != wanted_mtu(plan) {
+        let message = Message::at(link.index).with(LinkAttribute::Mtu(wanted_mtu(plan)));
+        host.set_link(&link.name, message).await?;
+    }
+    if !link.is_up {
+        host.set_link(&link.name, Message::at(link.index).up()).await?;
+    }
+    if plan.vlan.is_some() && !filters_vlans(link) {
+        let data = InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]);
+        let message = Message::at(link.index).of_kind(InfoKind::Bridge, Some(data));
+        host.set_link(&link.name, message).await.map_err(|error| error.lacking(VLAN_FILTERING))?;
+    }
+    Ok(())
+}
+
+fn filters_vlans(link: &Link) -> bool {
+    matches!(&link.data, Some(InfoData::Bridge(list)) if list.contains(&InfoBridge::VlanFiltering(true)))
+}
+
+/// Makes `uplink` a port of the bridge.
+pub(super) async fn enslave(host: &Net, bridge: &Link, uplink: &IfName) -> Result<(), Error> {
+    let link = host.link_by_name(uplink).await?.ok_or_else(|| {
+        Error::refused(
+            format!("uplink {:?}", uplink.as_str()),
+            "no such interface on this node; create it or correct the plane's \"uplink\"",
+        )
+    })?;
+    match link.master {
+        Some(master) if master == bridge.index => {}
+        Some(_) => {
+            return Err(Error::refused(
+                format!("uplink {:?}", uplink.as_str()),
+                format!("belongs to another bridge or bond, not to {}", bridge.name),
+            ));
+        }
+        None => {
+            let message = Message::at(link.index).with(LinkAttribute::Controller(bridge.index));
+            host.set_link(uplink, message).await?;
+        }
+    }
+    if link.is_up { Ok(()) } else { host.set_link(uplink, Message::at(link.index).up()).await }
+}
+
+/// A port for the pod.
+pub(super) async fn create(
+    host: &Net,
+    pod: &Net,
+    mark: Mark,
+    plan: &PlannedAttachment,
+    bridge: &BridgeLink,
+) -> Result<Created, Error> {
+    let name = bridge.bridge.as_ifname();
+    let link = host.existing_link(&name).await?;
+    let mtu = plan.mtu.or(bridge.bridge_mtu).or(Some(link.mtu));
+    let pod_end = veth::create(host, pod, mark, plan, Some(link.index), mtu).await?;
+    let port = async {
+        set_port(host, plan, bridge).await?;
+        match bridge.vlan {
+            Some(vlan) => set_vlan(host, plan, vlan).await,
+            None => Ok(()),
+        }
+    };
+    if let Err(error) = port.await {
+        // Half a port is none: the first error is the one to report.
+        let _ = host.remove_link(&plan.host_ifname).await;
+        return Err(error);
+    }
+    let host_side = HostSide { ifname: plan.host_ifname.clone(), bridge: Some(name) };
+    Ok(Created::from_link(&pod_end, Some(host_side)))
+}
+
+async fn set_port(host: &Net, plan: &PlannedAttachment, bridge: &BridgeLink) -> Result<(), Error> {
+    let mut options = Vec::new();
+    if bridge.hairpin {
+        options.push(InfoBridgePort::HairpinMode(true));
+    }
+    if bridge.isolated {
+        options.push(InfoBridgePort::Isolated(true));
+    }
+    if options.is_empty() {
+        return Ok(());
+    }
+    let infos =
+        vec![LinkInfo::PortKind(InfoPortKind::Bridge), LinkInfo::PortData(InfoPortData::BridgePort(options))];
+    let message = Message::named(&plan.host_ifname).with(LinkAttribute::LinkInfo(infos));
+    host.set_link(&plan.host_ifname, message).await
+}
+
+/// `bridge vlan add dev PORT vid N pvid untagged` and, as the port had it by default, `bridge vlan del … vid 1`.
+async fn set_vlan(host: &Net, plan: &PlannedAttachment, vlan: Vlan) -> Result<(), Error> {
+    let port = host.existing_link(&plan.host_ifname).await?;
+    let untagged = BridgeVlanInfoFlags::Pvid | BridgeVlanInfoFlags::Untagged;
+    let add = vlan_message(port.index, vlan.get(), untagged.bits());
+    host.change(
+        "set vlan of interface",
+        || plan.host_ifname.to_string(),
+        RouteNetlinkMessage::SetLink(add.into_inner()),
+        CHANGE,
+    )
+    .await
+    .map_err(|error| error.lacking(VLAN_FILTERING))?;
+    if vlan.get() == 1 {
+        return Ok(());
+    }
+    let delete = RouteNetlinkMessage::DelLink(vlan_message(port.index, 1, 0).into_inner());
+    crate::error::or_absent(
+        host.change("leave vlan 1 on interface", || plan.host_ifname.to_string(), delete, CHANGE).await,
+    )
+}
+
+/// `struct bridge_vlan_info` inside `IFLA_AF_SPEC` of an `AF_BRIDGE` message (linux/if_bridge.h).
+fn vlan_message(index: u32, vid: u16, flags: u16) -> Message {
+    const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
+    let mut value = flags.to_ne_bytes().to_vec();
+    value.extend(vid.to_ne_bytes());
+    let entry =
+        netlink_packet_route::link::AfSpecBridge::Other(DefaultNla::new(IFLA_BRIDGE_VLAN_INFO, value));
+    let mut message = Message::at(index).with(LinkAttribute::AfSpecBridge(vec![entry])).into_inner();
+    message.header.interface_family = AddressFamily::Bridge;
+    Message::from_inner(message)
+}
+
+pub(super) async fn check(
+    host: &Net,
+    pod_end: &Link,
+    plan: &PlannedAttachment,
+    bridge: &BridgeLink,
+) -> Result<Vec<Drift>, Error> {
+    let name = bridge.bridge.as_ifname();
+    let Some(link) = host.link_by_name(&name).await? else {
+        return Ok(vec![Drift::new(format!("bridge {name} is gone"))]);
+    };
+    let (port, mut drift) = veth::check(host, pod_end, plan).await?;
+    if !link.is_up {
+        drift.push(Drift::new(format!("bridge {name} is down")));
+    }
+    if let Some(port) = port {
+        drift.extend(check_port(&port, &link, bridge));
+    }
+    if let Some(uplink) = &bridge.uplink {
+        let found = host.link_by_name(uplink).await?;
+        if found.is_none_or(|found| found.master != Some(link.index)) {
+            drift.push(Drift::new(format!("uplink {uplink} is no port of bridge {name}")));
+        }
+    }
+    drift.extend(check_gateways(host, &link, &bridge.gateway_addresses).await?);
+    Ok(drift)
+}
+
+fn check_port(port: &Link, bridge: &Link, plan: &BridgeLink) -> Vec<Drift> {
+    let mut drift = Vec::new();
+    let object = format!("interface {} on the node", port.name);
+    if port.master != Some(bridge.index) {
+        drift.push(Drift::new(format!("{object} is no port of bridge {}", bridge.name)));
+        return drift;
+    }
+    let Some(InfoPortData::BridgePort(options)) = &port.port else { return drift };
+    for option in options {
+        match option {
+            InfoBridgePort::HairpinMode(found) => {
+                Drift::compare(&mut drift, &object, "hairpin", &plan.hairpin, found);
+            }
+            InfoBridgePort::Isolated(found) => {
+                Drift::compare(&mut drift, &object, "isolated", &plan.isolated, found);
+            }
+            _ => {}
+        }
+    }
+    drift
+}
+
+async fn check_gateways(host: &Net, link: &Link, wanted: &[IpNetwork]) -> Result<Vec<Drift>, Error> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = host.addresses_of(link).await?;
+    let missing = wanted.iter().filter(|address| !found.contains(address));
+    Ok(missing
+        .map(|address| Drift::new(format!("address {address} on bridge {} is gone", link.name)))
+        .collect())
+}
+
+/// Removes a bridge of ours that has no port but, perhaps, its uplink.
+pub(super) async fn remove_unused(host: &Net, plan: &BridgeLink) -> Result<(), Error> {
+    let name = plan.bridge.as_ifname();
+    let Some(link) = host.link_by_name(&name).await? else { return Ok(()) };
+    if link.mac != Some(own_mac(&name)) || !link.is_kind("bridge") {
+        return Ok(());
+    }
+    // GC is no hot path, and a bridge does not count its ports.
+    let links = host.links().await?;
+    let used =
+        links.iter().any(|port| port.master == Some(link.index) && Some(&port.name) != plan.uplink.as_ref());
+    if used { Ok(()) } else { host.remove_link(&name).await }
+}

@@ -1,0 +1,65 @@
+//! Everything a namespace has, as sorted lines: for tests that prove "exactly as before", and for people.
+
+use crate::address::{flags, network};
+use crate::route::{destination, gateway, metric, out, source_rule, table};
+use crate::{Error, Family, Net};
+
+/// Reads links, addresses, routes of all tables and rules. Indexes are resolved to names, counters are left out, so two
+/// snapshots of an unchanged namespace are equal.
+///
+/// # Errors
+/// If the kernel refuses to answer.
+pub async fn snapshot(net: &Net) -> Result<Vec<String>, Error> {
+    let links = net.links().await?;
+    let name = |index: u32| {
+        links
+            .iter()
+            .find(|link| link.index == index)
+            .map_or_else(|| format!("#{index}"), |link| link.name.to_string())
+    };
+    let mut lines = Vec::new();
+    for link in &links {
+        let mac = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
+        lines.push(format!(
+            "link {} index {} kind {} mac {mac} mtu {} up {} master {} group {} alias {}",
+            link.name,
+            link.index,
+            link.kind.as_deref().unwrap_or("-"),
+            link.mtu,
+            link.is_up,
+            link.master.map(name).unwrap_or_default(),
+            link.group,
+            link.alias.as_deref().unwrap_or("-"),
+        ));
+    }
+    for message in net.addresses().await? {
+        if let Some(address) = network(&message) {
+            lines.push(format!(
+                "address {address} dev {} flags {:?}",
+                name(message.header.index),
+                flags(&message)
+            ));
+        }
+    }
+    for family in Family::BOTH {
+        for route in net.routes(family).await? {
+            lines.push(format!(
+                "route {} via {} dev {} table {} metric {} kind {:?}",
+                destination(&route).map(|dst| dst.to_string()).unwrap_or_default(),
+                gateway(&route).map(|gateway| gateway.to_string()).unwrap_or_default(),
+                out(&route).map(name).unwrap_or_default(),
+                table(&route),
+                metric(&route).map(|metric| metric.to_string()).unwrap_or_default(),
+                route.header.kind,
+            ));
+        }
+        for rule in net.rules(family).await? {
+            lines.push(match source_rule(&rule) {
+                Some(rule) => format!("rule {}", crate::route::describe_rule(rule)),
+                None => format!("rule {family:?} table {} {:?}", rule.header.table, rule.attributes),
+            });
+        }
+    }
+    lines.sort();
+    Ok(lines)
+}

@@ -1,0 +1,103 @@
+//! Interface sysctls of a pod. IPv4's are set by netlink, so a read-only `/proc/sys` does no harm; IPv6's only exist in
+//! `/proc/sys`, and there in the namespace of the thread that opens the file.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use netlink_packet_core::{DefaultNla, NLA_F_NESTED, Nla};
+use netlink_packet_route::link::{AfSpecInet, AfSpecUnspec, LinkAttribute};
+
+use crate::link::Message;
+use crate::{Error, Link, Net};
+
+/// `IFLA_INET_CONF` (linux/if_link.h).
+const IFLA_INET_CONF: u16 = 1;
+
+/// An IPv4 interface sysctl with its number (`IPV4_DEVCONF_*`, linux/ip.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct V4(pub(crate) &'static str, u16);
+
+pub(crate) const FORWARDING: V4 = V4("forwarding", 1);
+pub(crate) const RP_FILTER: V4 = V4("rp_filter", 8);
+pub(crate) const ARP_ANNOUNCE: V4 = V4("arp_announce", 18);
+pub(crate) const ARP_IGNORE: V4 = V4("arp_ignore", 19);
+pub(crate) const ARP_NOTIFY: V4 = V4("arp_notify", 22);
+
+/// Values of a pod's sysctls, by path below `/proc/sys/net`, for example `ipv6/conf/eth0/accept_ra`.
+pub(crate) type Values = BTreeMap<String, String>;
+
+impl Net {
+    /// Sets IPv4 sysctls of one link in one request, zeros included.
+    pub(crate) async fn set_v4(&self, link: &Link, values: &[(V4, u32)]) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        for (sysctl, value) in values {
+            let attribute = DefaultNla::new(sysctl.1, value.to_ne_bytes().to_vec());
+            let mut encoded = vec![0; 8];
+            encoded[..2].copy_from_slice(&8_u16.to_ne_bytes());
+            encoded[2..4].copy_from_slice(&attribute.kind().to_ne_bytes());
+            encoded[4..].copy_from_slice(&value.to_ne_bytes());
+            bytes.extend(encoded);
+        }
+        let conf = AfSpecInet::Other(DefaultNla::new(IFLA_INET_CONF | NLA_F_NESTED, bytes));
+        let message =
+            Message::at(link.index).with(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet(vec![conf])]));
+        self.set_link(&link.name, message).await
+    }
+
+    /// Sets what differs below `/proc/sys/net` and returns the old values of what it changed.
+    pub(crate) fn write_sysctls(&self, wanted: &Values) -> Result<Values, Error> {
+        self.netns().run(|| {
+            let mut before = Values::new();
+            for (name, value) in wanted {
+                match write_one(name, value) {
+                    Ok(Some(old)) => {
+                        before.insert(name.clone(), old);
+                    }
+                    Ok(None) => {}
+                    Err(source) => {
+                        // What was changed already goes back; the first error is the one to report.
+                        for (name, old) in &before {
+                            let _ = std::fs::write(path(name), old);
+                        }
+                        return Err(Error::io("set sysctl", format!("net/{name}={value}"), source));
+                    }
+                }
+            }
+            Ok(before)
+        })?
+    }
+
+    /// Reads values below `/proc/sys/net`; a missing file is a missing entry.
+    pub(crate) fn read_sysctls<'a>(
+        &self,
+        names: impl Iterator<Item = &'a String> + Send,
+    ) -> Result<Values, Error> {
+        self.netns().run(|| names.filter_map(|name| Some((name.clone(), read_one(name).ok()?))).collect())
+    }
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from("/proc/sys/net").join(name)
+}
+
+fn read_one(name: &str) -> io::Result<String> {
+    Ok(std::fs::read_to_string(path(name))?.trim().to_owned())
+}
+
+/// Writes only what differs: `/proc/sys` may be read-only and right all the same. The old value, if it was changed.
+fn write_one(name: &str, value: &str) -> io::Result<Option<String>> {
+    let old = match read_one(name) {
+        Ok(old) => old,
+        // A kernel without IPv6 has none of its sysctls, and needs none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && name.starts_with("ipv6/") => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    if old == value {
+        return Ok(None);
+    }
+    std::fs::write(path(name), value)?;
+    Ok(Some(old))
+}
