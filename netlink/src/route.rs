@@ -31,14 +31,14 @@ impl Net {
     pub(crate) async fn add_route(&self, link: &Link, route: &Route, table: u32) -> Result<(), Error> {
         let message = RouteNetlinkMessage::NewRoute(message(Some(link.index), route, table));
         let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-        let object = || describe(route, &link.name.to_string(), table);
+        let object = || describe(route, link.name.as_str(), table);
         self.change("add route", object, message, flags).await
     }
 
     /// `ip route del DST dev LINK table TABLE`; succeeds if it is gone.
     pub(crate) async fn remove_route(&self, link: &Link, route: &Route, table: u32) -> Result<(), Error> {
         let message = RouteNetlinkMessage::DelRoute(message(Some(link.index), route, table));
-        let object = || describe(route, &link.name.to_string(), table);
+        let object = || describe(route, link.name.as_str(), table);
         or_absent(self.change("delete route", object, message, CHANGE).await)
     }
 
