@@ -7,6 +7,7 @@ pub mod error;
 pub mod prev;
 pub mod result;
 pub mod stdin;
+pub mod valid;
 pub mod version;
 
 pub use env::{Call, Invocation};
