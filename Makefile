@@ -14,7 +14,8 @@ test: ## everything CI runs: lint, tests, real peers, microVM, static build, doc
 
 bench: ## side by side with the reference plugins, Multus and the kernel alone; ratios
 	@tests/setup/all.sh packages peers
-	@cargo run --locked --quiet --release --package testbed --bin bench
+	@tests/steps/dist.sh >/dev/null
+	@MULTIPLANE_BINARIES=$${CARGO_TARGET_DIR:-target}/dist cargo run --locked --quiet --package testbed --bin bench
 
 dist: ## static binaries in target/dist
 	@tests/steps/dist.sh --package cni-plugin --package bootstrap-gen --package iptables --package control-plane

@@ -13,10 +13,24 @@ use serde_json::Value;
 /// If `ip` fails; its message is shown.
 #[must_use]
 pub fn ip(netns: &Netns, arguments: &str) -> Value {
+    run("ip", netns, arguments)
+}
+
+/// What `bridge -json <arguments>` says inside a namespace.
+///
+/// # Panics
+/// If `bridge` fails; its message is shown.
+#[must_use]
+pub fn bridge(netns: &Netns, arguments: &str) -> Value {
+    run("bridge", netns, arguments)
+}
+
+fn run(tool: &str, netns: &Netns, arguments: &str) -> Value {
     let words = arguments.split(' ');
-    let output = netns.run(|| Command::new("ip").arg("-json").args(words).output());
-    let output = output.expect("enter the namespace").expect("start ip");
-    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = netns.run(|| Command::new(tool).arg("-json").args(words).output());
+    let output =
+        output.expect("enter the namespace").unwrap_or_else(|error| unreachable!("start {tool}: {error}"));
+    assert!(output.status.success(), "{tool} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| Value::Array(Vec::new()))
 }
 

@@ -24,7 +24,7 @@ for dir in /run /tmp /var/lib; do mkdir -p $dir; mount -t tmpfs tmpfs $dir; done
 echo 2 >/proc/sys/kernel/printk
 modprobe -a virtio_pci virtio_net
 ip link set lo up
-export PATH=/sbin:/usr/sbin:/bin:/usr/bin HOME=/tmp MULTIPLANE_BINARIES=/programs RUST_BACKTRACE=1
+export PATH=/sbin:/usr/sbin:/bin:/usr/bin HOME=/tmp MULTIPLANE_BINARIES=/programs
 cd /
 sh /command 2>&1
 echo "MULTIPLANE-MICROVM-EXIT $?"
