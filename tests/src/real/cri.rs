@@ -10,6 +10,8 @@ use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use super::poll::PATIENCE;
+
 /// `PodSandboxMetadata`.
 #[derive(Clone, PartialEq, Message)]
 pub struct PodSandboxMetadata {
@@ -198,7 +200,9 @@ impl Cri {
         let channel = {
             let _inside = runtime.enter();
             // The address only fills gRPC's authority header.
-            Endpoint::from_static("http://localhost").connect_with_connector_lazy(connect)
+            Endpoint::from_static("http://localhost")
+                .timeout(PATIENCE * 2)
+                .connect_with_connector_lazy(connect)
         };
         Self { runtime, channel }
     }
