@@ -3,16 +3,23 @@
 //! Intent stands on the left ([`conf`] as written, [`plan`] as meant), the fact in the middle
 //! ([`PodNetwork`]), and on the right [`ProxyNode`], what the pod's proxy tells its control plane.
 
+pub mod annotation;
+pub mod conf;
+pub mod fields;
 pub mod mac;
 pub mod name;
 pub mod number;
 pub mod plan;
 pub mod pod_network;
 pub mod proxy_node;
+pub mod resolve;
 
+pub use conf::NetConf;
+pub use fields::{ConfError, ConfFault};
 pub use mac::MacAddr;
 pub use name::{BridgeName, ContainerId, IfName, NameError, NetworkName, PlaneName, PluginName};
 pub use number::{Mtu, NumberError, Vlan, Vni};
 pub use plan::{Plan, PlannedAttachment};
 pub use pod_network::{Attachment, AttachmentKey, Pod, PodNetwork, Proxy, Role, Route, Traffic};
 pub use proxy_node::ProxyNode;
+pub use resolve::{FoundInterface, Request, resolve};
