@@ -4,8 +4,6 @@
 //! file per plane kind), [`interface`] configures what is inside the pod, [`identity`] reads back which
 //! addresses the pod *is*, and [`snapshot`] reads everything, for tests that compare before and after.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "the kernel's enums are open; ours are matched whole by review")]
-
 mod address;
 mod drift;
 pub mod error;
