@@ -3,12 +3,22 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answer;
+pub mod capture;
 pub mod cmd;
+pub mod delegation;
 pub mod error;
+pub mod leases;
 pub mod log;
+pub mod observe;
 pub mod panic;
+pub mod pipeline;
+pub mod request;
+pub mod retreat;
+pub mod scene;
 pub mod spec;
 pub mod state;
+pub mod undo;
 
 use std::os::fd::AsFd;
 use std::time::Duration;

@@ -9,7 +9,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use planes::{AttachmentKey, NetworkName, Plan, PodNetwork};
+use ipam::Lease;
+use netlink::interface::Before;
+use nix::unistd::{AccessFlags, access};
+use planes::{AttachmentKey, IfName, NetworkName, Plan, PodNetwork};
 use serde::{Deserialize, Serialize};
 
 const ATTACHMENTS: &str = "attachments";
@@ -50,8 +53,44 @@ pub struct Record {
     pub netns_cookie: u64,
     /// What ADD set out to do.
     pub plan: Plan,
+    /// The embedded store's leases, chosen before they are linked.
+    pub leases: Vec<Lease>,
+    /// What interfaces that are not ours to delete had before, by name.
+    #[serde(default)]
+    pub before: Vec<(IfName, Before)>,
     /// What ADD made; absent while it works, or when it was killed.
     pub network: Option<PodNetwork>,
+}
+
+impl Record {
+    /// What stands in for a record that is gone or garbled: no namespace has the cookie 0.
+    #[must_use]
+    pub fn lost(plan: Plan) -> Self {
+        Self { netns_cookie: 0, plan, leases: Vec::new(), before: Vec::new(), network: None }
+    }
+
+    /// Whether this stands in for a lost record.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.netns_cookie == 0
+    }
+}
+
+/// Whose a namespace is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The network.
+    pub network: String,
+    /// `container@ifname`.
+    pub attachment: String,
+}
+
+impl Owner {
+    /// From a record's path: `<root>/<network>/attachments/<attachment>.json`.
+    fn of(record: &Path) -> Self {
+        let text = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+        Self { network: text(record.iter().rev().nth(2)), attachment: text(record.file_stem()) }
+    }
 }
 
 /// The state of one network on this node.
@@ -89,6 +128,22 @@ impl State {
         Ok(())
     }
 
+    /// Why no record could be written, if so. Touches nothing.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        let existing = self.network.ancestors().find(|path| path.exists())?;
+        let reason = if existing.is_dir() {
+            access(existing, AccessFlags::W_OK | AccessFlags::X_OK).err()?.desc()
+        } else {
+            "not a directory"
+        };
+        Some(format!(
+            "state directory {} cannot be written: {}: {reason}",
+            self.network.display(),
+            existing.display()
+        ))
+    }
+
     /// Where the record of `key` lies.
     #[must_use]
     pub fn path(&self, key: &AttachmentKey) -> PathBuf {
@@ -116,6 +171,21 @@ impl State {
     /// The file cannot be read, or was not written by us.
     pub fn load(&self, key: &AttachmentKey) -> Result<Option<Record>, StateError> {
         load(&self.path(key))
+    }
+
+    /// Removes claims whose record is gone.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn sweep_claims(&self) -> Result<(), StateError> {
+        let Ok(entries) = fs::read_dir(self.root.join(NAMESPACES)) else { return Ok(()) };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            // Following the link: it dangles if the record is gone.
+            if path.is_symlink() && !path.exists() {
+                remove(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes the record of `key`. Succeeds if there is none.
@@ -149,19 +219,19 @@ impl State {
     }
 
     /// Takes the namespace for `key`: one namespace, one attachment of ours, whatever the network, because
-    /// the rules, the bootstrap and the identity are the namespace's. Returns the record that has it already.
-    /// A claim whose record is gone is taken over.
+    /// the rules, the bootstrap and the identity are the namespace's. Returns whose it is already. A claim whose
+    /// record is gone is taken over.
     ///
     /// # Errors
     /// [`StateError::Io`].
-    pub fn claim(&self, cookie: u64, key: &AttachmentKey) -> Result<Option<PathBuf>, StateError> {
+    pub fn claim(&self, cookie: u64, key: &AttachmentKey) -> Result<Option<Owner>, StateError> {
         let claim = self.claim_path(cookie);
         let target = self.path(key);
         match link_claim(&target, &claim)? {
             None => Ok(None),
             Some(owner) if owner == target => Ok(None),
-            Some(owner) if owner.exists() => Ok(Some(owner)),
-            Some(_) => self.take_over(&target, &claim),
+            Some(owner) if owner.exists() => Ok(Some(Owner::of(&owner))),
+            Some(_) => Ok(self.take_over(&target, &claim)?.map(|owner| Owner::of(&owner))),
         }
     }
 
@@ -178,6 +248,19 @@ impl State {
             }
             other => Ok(other.filter(|owner| owner != target)),
         }
+    }
+
+    /// Whose the namespace is, if anybody's.
+    #[must_use]
+    pub fn owner_of(&self, cookie: u64) -> Option<Owner> {
+        let owner = fs::read_link(self.claim_path(cookie)).ok()?;
+        owner.exists().then(|| Owner::of(&owner))
+    }
+
+    /// How a claim names the attachment of `key`.
+    #[must_use]
+    pub fn owner(&self, key: &AttachmentKey) -> Owner {
+        Owner::of(&self.path(key))
     }
 
     /// Gives the namespace back if `key` has it.

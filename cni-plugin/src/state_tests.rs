@@ -21,7 +21,11 @@ fn record(container: &str) -> Record {
         undeclared: Traffic::Bypass,
         bootstrap: None,
     };
-    Record { netns_cookie: 7, plan, network: None }
+    Record { netns_cookie: 7, plan, leases: Vec::new(), before: Vec::new(), network: None }
+}
+
+fn owner(attachment: &str) -> Owner {
+    Owner { network: "telecom".into(), attachment: attachment.into() }
 }
 
 fn state() -> (TempDir, State) {
@@ -88,7 +92,7 @@ fn a_namespace_is_claimed_once_and_named() {
 
     assert_eq!(telecom.claim(7, &key("c1")).unwrap(), None);
     assert_eq!(telecom.claim(7, &key("c1")).unwrap(), None, "its own claim");
-    assert_eq!(other.claim(7, &key("c2")).unwrap(), Some(telecom.path(&key("c1"))));
+    assert_eq!(other.claim(7, &key("c2")).unwrap(), Some(owner("c1@eth0")));
     assert_eq!(other.claim(8, &key("c2")).unwrap(), None, "another namespace");
 }
 
@@ -101,7 +105,7 @@ fn a_claim_without_a_record_is_taken_over() {
     assert_eq!(state.claim(7, &key("c1")).unwrap(), None);
     state.disclaim(7, &key("dead")).unwrap();
     state.save(&record("c1")).unwrap();
-    assert_eq!(state.claim(7, &key("c2")).unwrap(), Some(state.path(&key("c1"))), "not given back by others");
+    assert_eq!(state.claim(7, &key("c2")).unwrap(), Some(owner("c1@eth0")), "not given back by others");
     state.disclaim(7, &key("c1")).unwrap();
     assert_eq!(state.claim(7, &key("c2")).unwrap(), None);
 }

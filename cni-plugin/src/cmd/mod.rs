@@ -1,8 +1,14 @@
 //! One verb per file.
 
+pub mod add;
+pub mod check;
+pub mod del;
+pub mod gc;
+pub mod status;
 pub mod version;
 
 use serde_json::Value;
+use tokio::runtime::Builder;
 
 use crate::error::{Error, Failure};
 use crate::spec::env::Variables;
@@ -12,9 +18,21 @@ use crate::spec::{Call, Input, Version};
 ///
 /// # Errors
 /// Whatever the verb could not do, and what could not be undone after it.
-pub fn run(call: &Call, _variables: &Variables, input: &Input) -> Result<Option<Value>, Failure> {
+pub fn run(call: &Call, variables: &Variables, input: &Input) -> Result<Option<Value>, Failure> {
     check_age(call, input.version)?;
-    Ok(None)
+    // One thread: the work is waiting for the kernel, and threads cost memory and start-up time.
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    runtime.block_on(async {
+        match call {
+            Call::Add(call) => add::run(call, variables, input).await.map(Some),
+            Call::Del(call) => del::run(call, variables, input).await.map(|()| None),
+            Call::Check(call) => Ok(check::run(call, variables, input).await.map(|()| None)?),
+            Call::Gc => gc::run(variables, input).await.map(|()| None),
+            Call::Status => Ok(status::run(variables, input).await.map(|()| None)?),
+            // answered before a configuration is read
+            Call::Version => Ok(None),
+        }
+    })
 }
 
 /// Verbs that came later than the configuration's version (CNI SPEC 0.4.0 and 1.1.0).

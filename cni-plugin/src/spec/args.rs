@@ -36,21 +36,33 @@ pub enum ArgsError {
     },
 }
 
-/// Finds the pod in `CNI_ARGS`. Unknown keys are ignored; a call without a pod's name (cnitool, podman) is
-/// a call without a pod.
-///
-/// # Errors
-/// A malformed pair, one key with two values, or a name that could leave its directory.
-pub fn pod(text: &str) -> Result<Option<Pod>, ArgsError> {
-    let pairs = pairs(text)?;
-    let identity = |key| identity(&pairs, key);
-    let (namespace, name, uid) =
-        (identity("K8S_POD_NAMESPACE")?, identity("K8S_POD_NAME")?, identity("K8S_POD_UID")?);
-    Ok(name.zip(namespace).map(|(name, namespace)| Pod { namespace, name, uid }))
+/// What `CNI_ARGS` tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CniArgs {
+    /// The pod. A call without a pod's name (cnitool, podman) is a call without a pod.
+    pub pod: Option<Pod>,
+    /// A key stands there twice, as only Multus writes it for its delegates.
+    pub repeated: bool,
 }
 
-fn pairs(text: &str) -> Result<BTreeMap<&str, &str>, ArgsError> {
+impl CniArgs {
+    /// Parses the variable's text. Unknown keys are ignored.
+    ///
+    /// # Errors
+    /// A malformed pair, one key with two values, or a name that could leave its directory.
+    pub fn parse(text: &str) -> Result<Self, ArgsError> {
+        let (pairs, repeated) = pairs(text)?;
+        let identity = |key| identity(&pairs, key);
+        let (namespace, name, uid) =
+            (identity("K8S_POD_NAMESPACE")?, identity("K8S_POD_NAME")?, identity("K8S_POD_UID")?);
+        let pod = name.zip(namespace).map(|(name, namespace)| Pod { namespace, name, uid });
+        Ok(Self { pod, repeated })
+    }
+}
+
+fn pairs(text: &str) -> Result<(BTreeMap<&str, &str>, bool), ArgsError> {
     let mut pairs = BTreeMap::new();
+    let mut repeated = false;
     for pair in text.split(';').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair
             .split_once('=')
@@ -61,10 +73,11 @@ fn pairs(text: &str) -> Result<BTreeMap<&str, &str>, ArgsError> {
             Some(first) if first != value && key != "IgnoreUnknown" => {
                 return Err(ArgsError::Conflict { key: cut(key), first: cut(first), second: cut(value) });
             }
-            Some(_) | None => {}
+            Some(_) => repeated = true,
+            None => {}
         }
     }
-    Ok(pairs)
+    Ok((pairs, repeated))
 }
 
 /// The value of a key that becomes part of a path, a lease's owner or a node ID; empty is absent.
@@ -92,6 +105,10 @@ mod tests {
     const KUBELET: &str = "K8S_POD_NAME=web-0;K8S_POD_INFRA_CONTAINER_ID=c1;K8S_POD_UID=9f0c;IgnoreUnknown=1;\
                            K8S_POD_NAMESPACE=default";
 
+    fn pod(text: &str) -> Result<Option<Pod>, ArgsError> {
+        CniArgs::parse(text).map(|args| args.pod)
+    }
+
     #[test]
     fn a_kubelets_arguments_name_the_pod_in_any_order() {
         let mut parts: Vec<&str> = KUBELET.split(';').collect();
@@ -100,6 +117,7 @@ mod tests {
         for _ in 0..parts.len() {
             parts.rotate_left(1);
             assert_eq!(pod(&parts.join(";")), Ok(Some(expected.clone())));
+            assert!(!CniArgs::parse(&parts.join(";")).unwrap().repeated);
         }
     }
 
@@ -107,7 +125,10 @@ mod tests {
     fn multus_delegates_get_keys_twice_and_are_understood() {
         let twice = format!("IgnoreUnknown=true;{KUBELET};K8S_POD_UID=9f0c");
 
-        assert_eq!(pod(&twice).unwrap().unwrap().uid.as_deref(), Some("9f0c"));
+        let args = CniArgs::parse(&twice).unwrap();
+
+        assert_eq!(args.pod.unwrap().uid.as_deref(), Some("9f0c"));
+        assert!(args.repeated);
     }
 
     #[test]

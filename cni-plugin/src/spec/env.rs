@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use planes::{ContainerId, IfName, NameError, Pod};
+use planes::{ContainerId, IfName, NameError};
 
-use super::args::{self, ArgsError};
+use super::args::{ArgsError, CniArgs};
 
 /// The environment is not what the protocol asks for: code 4.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,7 +74,7 @@ pub struct Invocation {
     /// The interface that this attachment is about.
     pub ifname: IfName,
     /// The pod, if Kubernetes called.
-    pub pod: Option<Pod>,
+    pub args: CniArgs,
     /// Whether the namespace may be our own (`CNI_NETNS_OVERRIDE`, libcni 1.2).
     pub netns_override: bool,
 }
@@ -133,18 +133,18 @@ impl Invocation {
             container: parse("CNI_CONTAINERID", container)?,
             netns: netns.map(PathBuf::from),
             ifname: parse("CNI_IFNAME", ifname)?,
-            pod: pod(variables, namespace)?,
+            args: args(variables, namespace)?,
             netns_override: is_true(text(variables, "CNI_NETNS_OVERRIDE")?),
         })
     }
 }
 
-fn pod(variables: &Variables, namespace: Namespace) -> Result<Option<Pod>, EnvError> {
-    let parsed = text(variables, "CNI_ARGS").and_then(|text| Ok(args::pod(text.unwrap_or_default())?));
+fn args(variables: &Variables, namespace: Namespace) -> Result<CniArgs, EnvError> {
+    let parsed = text(variables, "CNI_ARGS").and_then(|text| Ok(CniArgs::parse(text.unwrap_or_default())?));
     match (namespace, parsed) {
         (Namespace::Optional, Err(error)) => {
             tracing::warn!(%error, "CNI_ARGS ignored");
-            Ok(None)
+            Ok(CniArgs::default())
         }
         (_, parsed) => parsed,
     }
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(call.container.as_str(), "c1");
         assert_eq!(call.ifname.as_str(), "eth0");
         assert_eq!(call.netns, Some(PathBuf::from("/proc/self/ns/net")));
-        assert_eq!(call.pod, None);
+        assert_eq!(call.args, CniArgs::default());
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
 
         let call = Invocation::parse(&variables, Namespace::Optional).unwrap();
 
-        assert_eq!((call.netns, call.pod), (None, None));
+        assert_eq!((call.netns, call.args), (None, CniArgs::default()));
         assert!(Invocation::parse(&variables, Namespace::Needed).is_err());
     }
 

@@ -1,5 +1,6 @@
 //! Error objects (CNI SPEC 1.1.0, section 5, "Error") and the one place where codes are assigned.
 
+use planes::ConfFault;
 use serde_json::{Value, json};
 
 use super::env::EnvError;
@@ -25,6 +26,22 @@ pub const INVALID_NETNS: u32 = 8;
 pub const TRY_AGAIN: u32 = 11;
 /// STATUS: no ADD can be served.
 pub const NOT_AVAILABLE: u32 = 50;
+/// ADD: the attachment exists.
+pub const EXISTS: u32 = 100;
+/// ADD: another attachment of ours has the namespace.
+pub const CLAIMED: u32 = 101;
+/// ADD: an interface of the pod has the name.
+pub const NAME_TAKEN: u32 = 102;
+/// CHECK: something differs.
+pub const DRIFT: u32 = 103;
+/// The kernel refused.
+pub const KERNEL: u32 = 104;
+/// Addresses could not be had or given back.
+pub const ADDRESSES: u32 = 105;
+/// The bootstrap could not be made, written or removed.
+pub const BOOTSTRAP: u32 = 106;
+/// Traffic capture could not be set up or taken down.
+pub const CAPTURE: u32 = 107;
 /// A defect of ours, as libcni's plugins call it.
 pub const INTERNAL: u32 = 999;
 
@@ -74,7 +91,32 @@ pub fn code(error: &Error) -> u32 {
         Error::Env(error) => env_code(error),
         Error::Stdin(error) => stdin_code(error),
         Error::TooOldFor { .. } => INCOMPATIBLE_VERSION,
-        Error::State(_) => IO_FAILURE,
+        Error::Conf(error) => conf_code(error.kind),
+        Error::NodeConf { .. } => INVALID_CONFIG,
+        Error::Valid(_) | Error::NoPrevResult => INVALID_CONFIG,
+        Error::Netns { .. } => INVALID_ENVIRONMENT,
+        Error::OwnNetns { .. } => INVALID_NETNS,
+        Error::Deadline { .. } => TRY_AGAIN,
+        Error::Ipam(error) if error.is_exhausted() || error.is_locked() => TRY_AGAIN,
+        Error::NotAvailable { .. } => NOT_AVAILABLE,
+        Error::State(_) | Error::Runtime(_) => IO_FAILURE,
+        Error::Exists { .. } => EXISTS,
+        Error::Claimed { .. } => CLAIMED,
+        Error::NameTaken { .. } => NAME_TAKEN,
+        Error::Drift { .. } | Error::NamespaceGone { .. } => DRIFT,
+        Error::Netlink(_) => KERNEL,
+        Error::Ipam(_) => ADDRESSES,
+        Error::Node(_) | Error::Discovery(_) | Error::Bootstrap(_) => BOOTSTRAP,
+        Error::Injected { .. } => INTERNAL,
+    }
+}
+
+/// An unknown key is the specification's "unsupported field". What a pod asks for in vain is an invalid
+/// configuration too: of the network as this pod would have it.
+fn conf_code(fault: ConfFault) -> u32 {
+    match fault {
+        ConfFault::UnknownKey => UNSUPPORTED_FIELD,
+        ConfFault::Invalid | ConfFault::Annotation => INVALID_CONFIG,
     }
 }
 

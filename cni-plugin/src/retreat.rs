@@ -1,0 +1,62 @@
+//! The ways back: one per step of ADD. Each succeeds when there is nothing to undo, so that DEL and GC can
+//! take all of them whatever ADD got done.
+
+use std::net::IpAddr;
+
+use netlink::{interface, link};
+
+use crate::error::Error;
+use crate::scene::Scene;
+use crate::undo::Step;
+
+impl Scene {
+    /// Undoes one step.
+    pub async fn undo(&self, step: Step) -> Vec<Error> {
+        match step {
+            // The record of a finished ADD is the record of its plan, and goes with it.
+            Step::Saved => Vec::new(),
+            Step::Bootstrap => errors(self.withdraw_bootstrap()),
+            Step::Capture => errors(self.release_traffic().await),
+            Step::Interfaces => errors(self.release_rules().await),
+            Step::Links => self.remove_links().await,
+            Step::LateDelegates | Step::Delegates => self.return_delegated(step).await,
+            Step::Leases => errors(self.release_leases()),
+            Step::Claim => errors(self.state.disclaim(self.record.netns_cookie, self.key())),
+            Step::Record => errors(self.state.remove(self.key())),
+        }
+    }
+
+    fn withdraw_bootstrap(&self) -> Result<(), Error> {
+        let plan = &self.record.plan;
+        let Some(bootstrap) = &plan.bootstrap else { return Ok(()) };
+        Ok(bootstrap_gen::withdraw(&bootstrap.directory, plan.pod.as_ref(), &plan.key.container)?)
+    }
+
+    /// Rules and tables belong to no link; they go while the links can still tell their numbers.
+    async fn release_rules(&self) -> Result<(), Error> {
+        let Some(pod) = &self.pod else { return Ok(()) };
+        let attachments = self.record.network.iter().flat_map(|network| &network.attachments);
+        let observed =
+            attachments.flat_map(|attachment| attachment.addresses.iter().map(|address| address.ip()));
+        let leased = self.record.leases.iter().map(|lease| lease.address.ip());
+        let addresses: Vec<IpAddr> = observed.chain(leased).collect();
+        Ok(interface::release(pod, &self.record.plan.attachments, &addresses).await?)
+    }
+
+    /// Removes our links, then puts back what had given way to them: a default route that still stands would
+    /// keep its predecessor out.
+    async fn remove_links(&self) -> Vec<Error> {
+        let plans = &self.record.plan.attachments;
+        let mut errors = link::remove(&self.host, self.pod.as_ref(), self.mark(), plans).await;
+        if let Some(pod) = &self.pod {
+            for (ifname, before) in self.record.before.iter().rev() {
+                errors.extend(interface::restore(pod, ifname, before).await.err());
+            }
+        }
+        errors.into_iter().map(Error::from).collect()
+    }
+}
+
+fn errors<E: Into<Error>>(result: Result<(), E>) -> Vec<Error> {
+    result.err().map(Into::into).into_iter().collect()
+}
