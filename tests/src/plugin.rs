@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use netlink::Netns;
@@ -49,27 +49,46 @@ impl<'a> Plugin<'a> {
     /// If the plugin cannot be started, or prints something that is no JSON.
     #[must_use]
     pub fn call(&self, verb: &str, environment: &Environment, conf: &Value) -> Answer {
-        let mut command = self.root.command(&binary::path("multiplane"));
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        command.env_clear().env("PATH", path).env("CNI_COMMAND", verb).env("CNI_PATH", self.root.plugins());
-        command.envs(&environment.0);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let begin = Instant::now();
-        let child = self.node.run(|| command.spawn()).expect("enter the node's namespace");
-        let mut child = child.expect("start the plugin");
-        let mut stdin = child.stdin.take().expect("stdin is a pipe");
-        // A plugin that refuses early closes its stdin; its answer says why.
-        let _ = stdin.write_all(conf.to_string().as_bytes());
-        drop(stdin);
-        let output = child.wait_with_output().expect("wait for the plugin");
-        let stdout = String::from_utf8_lossy(&output.stdout);
-        let json = if stdout.trim().is_empty() { Ok(Value::Null) } else { serde_json::from_str(&stdout) };
-        Answer {
-            status: output.status.code(),
-            stdout: json.unwrap_or_else(|error| unreachable!("stdout is no JSON: {error}: {stdout}")),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            duration: begin.elapsed(),
-        }
+        let command = self.root.command(&binary::path("multiplane"));
+        run(self.node, command, &self.root.plugins(), verb, environment, conf.to_string().as_bytes())
+    }
+}
+
+/// Runs a plugin in the node's namespace with nothing in its environment but what a runtime puts there.
+///
+/// # Panics
+/// If the plugin cannot be started, or prints something that is no JSON.
+#[must_use]
+pub fn run(
+    node: &Netns,
+    mut command: Command,
+    plugins: &Path,
+    verb: &str,
+    environment: &Environment,
+    stdin: &[u8],
+) -> Answer {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command.env_clear().env("PATH", path).env("CNI_PATH", plugins);
+    if !verb.is_empty() {
+        command.env("CNI_COMMAND", verb);
+    }
+    command.envs(&environment.0);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let begin = Instant::now();
+    let child = node.run(|| command.spawn()).expect("enter the node's namespace");
+    let mut child = child.expect("start the plugin");
+    let mut pipe = child.stdin.take().expect("stdin is a pipe");
+    // A plugin that refuses early closes its stdin; its answer says why.
+    let _ = pipe.write_all(stdin);
+    drop(pipe);
+    let output = child.wait_with_output().expect("wait for the plugin");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let json = if stdout.trim().is_empty() { Ok(Value::Null) } else { serde_json::from_str(&stdout) };
+    Answer {
+        status: output.status.code(),
+        stdout: json.unwrap_or_else(|error| unreachable!("stdout is no JSON: {error}: {stdout}")),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        duration: begin.elapsed(),
     }
 }
 
@@ -112,6 +131,20 @@ impl Environment {
 }
 
 impl Answer {
+    /// The code of the error object; `None` if there is none.
+    #[must_use]
+    pub fn code(&self) -> Option<u64> {
+        self.stdout["code"].as_u64()
+    }
+
+    /// Message and details of the error object, as the pod event shows them.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let part = |key: &str| self.stdout[key].as_str().unwrap_or_default().to_owned();
+        let (msg, details) = (part("msg"), part("details"));
+        if details.is_empty() { msg } else { format!("{msg}; {details}") }
+    }
+
     /// The answer of a call that has to succeed.
     ///
     /// # Errors
