@@ -182,7 +182,8 @@ impl World {
         let mut state = BTreeMap::new();
         let names = [("node", &self.node)].into_iter();
         for (name, netns) in names.chain(pods.iter().map(|pod| (pod.container.as_str(), &pod.netns))) {
-            state.extend(snapshot(netns).into_iter().map(|line| (format!("{name} {line}"), String::new())));
+            let settled = snapshot(netns).into_iter().filter(|line| !is_settling(line));
+            state.extend(settled.map(|line| (format!("{name} {line}"), String::new())));
         }
         for folder in ["networks", "pods", "sticky"] {
             files(&self.path(folder), folder, &mut state);
@@ -247,6 +248,11 @@ pub fn is_fixture(line: &str) -> bool {
     let of_bridge = line.starts_with("node ") && line.contains("mp-");
     let folder = line.ends_with('/');
     of_bridge || folder || line.ends_with("/lock") || line.contains("/last.") || line.starts_with("sticky")
+}
+
+/// What the kernel makes by itself, some time after a link came up: link-local addresses and their routes.
+fn is_settling(line: &str) -> bool {
+    ["address fe80:", "route fe80:", "route ff00::/8"].iter().any(|start| line.starts_with(start))
 }
 
 /// Lays the keys of one object over another's.
