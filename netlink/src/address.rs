@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 
-use crate::net::{CREATE, Family};
+use crate::net::{Change, Family};
 use crate::{Error, Link, Net};
 
 /// How an address is added.
@@ -18,43 +18,42 @@ pub(crate) enum Prefix {
     Routed,
 }
 
+/// `ip address add ADDRESS dev LINK nodad`: fails if it is there. Duplicate detection is off, as the address is
+/// leased to this link alone.
+pub(crate) fn adding(link: &Link, address: IpNetwork, prefix: Prefix) -> Change {
+    let message = RouteNetlinkMessage::NewAddress(adding_message(link, address, prefix));
+    Change::create("add address", format!("{address} to {}", link.name), message)
+}
+
+fn adding_message(link: &Link, address: IpNetwork, prefix: Prefix) -> AddressMessage {
+    let mut message = message(link.index, address);
+    let mut flags = AddressFlags::empty();
+    if address.is_ipv6() {
+        flags |= AddressFlags::Nodad;
+    }
+    if prefix == Prefix::Routed {
+        flags |= AddressFlags::Noprefixroute;
+    }
+    message.attributes.push(AddressAttribute::Flags(flags));
+    if let IpNetwork::V4(v4) = address
+        && v4.prefix() < 31
+    {
+        message.attributes.push(AddressAttribute::Broadcast(v4.broadcast()));
+    }
+    message
+}
+
 impl Net {
-    /// `ip address add ADDRESS dev LINK nodad`: fails if it is there. Duplicate detection is off, as the address is
-    /// leased to this link alone.
-    pub(crate) async fn add_address(&self, link: &Link, address: IpNetwork) -> Result<(), Error> {
-        self.add_address_as(link, address, Prefix::Connected).await
+    /// As [`adding`], unless the link has the address (`ip address add`, File exists).
+    pub(crate) async fn ensure_address(&self, link: &Link, address: IpNetwork) -> Result<(), Error> {
+        let message = RouteNetlinkMessage::NewAddress(adding_message(link, address, Prefix::Connected));
+        let change = Change::ensure("add address", format!("{address} to {}", link.name), message);
+        self.change_all(vec![change]).await
     }
 
-    pub(crate) async fn add_address_as(
-        &self,
-        link: &Link,
-        address: IpNetwork,
-        prefix: Prefix,
-    ) -> Result<(), Error> {
-        let mut message = message(link.index, address);
-        let mut flags = AddressFlags::empty();
-        if address.is_ipv6() {
-            flags |= AddressFlags::Nodad;
-        }
-        if prefix == Prefix::Routed {
-            flags |= AddressFlags::Noprefixroute;
-        }
-        message.attributes.push(AddressAttribute::Flags(flags));
-        if let IpNetwork::V4(v4) = address
-            && v4.prefix() < 31
-        {
-            message.attributes.push(AddressAttribute::Broadcast(v4.broadcast()));
-        }
-        let object = || format!("{address} to {}", link.name);
-        let added =
-            self.change("add address", object, RouteNetlinkMessage::NewAddress(message), CREATE).await;
-        added.map_err(|error| error.lacking("IPv6 (is it switched off by ipv6.disable=1?)"))
-    }
-
-    /// The addresses of one link. Dumps the namespace's addresses: for pods, and off the hot path.
+    /// The addresses of one link with their prefix lengths.
     pub(crate) async fn addresses_of(&self, link: &Link) -> Result<Vec<IpNetwork>, Error> {
-        let all = self.addresses().await?;
-        Ok(all.iter().filter(|message| message.header.index == link.index).filter_map(network).collect())
+        Ok(self.addresses_at(link.index).await?.iter().filter_map(network).collect())
     }
 }
 

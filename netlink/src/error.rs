@@ -8,7 +8,7 @@ use nix::libc;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call or a netlink request failed.
-    #[error("{operation} {object}")]
+    #[error("{operation} {object}{}", cure(operation, source))]
     Io {
         /// What was tried.
         operation: &'static str,
@@ -44,6 +44,25 @@ pub enum Error {
     },
 }
 
+/// The usual cause of an error number, in brackets: the kernel's own explanation does not reach us, as
+/// netlink-packet-core keeps only the number.
+fn cure(operation: &str, source: &std::io::Error) -> &'static str {
+    let about = |word| operation.contains(word);
+    match source.raw_os_error() {
+        Some(libc::EPERM) => " (run as root, with CAP_NET_ADMIN over both namespaces)",
+        Some(libc::EROFS) => " (mount /proc/sys read-write into the plugin's container)",
+        Some(libc::EEXIST) if about("route") => " (a route to there leads another way; drop one of the two)",
+        Some(libc::EEXIST) if about("create") => " (the name is taken; choose another or remove what has it)",
+        Some(libc::EADDRINUSE) => " (another interface holds the same Ethernet address or VNI)",
+        Some(libc::EBUSY) => " (the interface serves something else already, another bridge or a passthru)",
+        Some(libc::ENETDOWN) => " (bring the master up)",
+        Some(libc::ENETUNREACH | libc::EHOSTUNREACH) => " (the gateway must lie inside the plane's subnet)",
+        Some(libc::EACCES) if about("address") => " (is IPv6 switched off in this kernel?)",
+        Some(libc::ENODEV) if about("change") => " (the interface is gone; was it removed meanwhile?)",
+        Some(_) | None => "",
+    }
+}
+
 impl Error {
     pub(crate) fn io(operation: &'static str, object: String, source: std::io::Error) -> Self {
         Self::Io { operation, object, source }
@@ -61,6 +80,11 @@ impl Error {
             }
             other => other,
         }
+    }
+
+    /// Whether the kernel said that it does not know what was asked.
+    pub(crate) fn errno_is_unsupported(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_unsupported(source))
     }
 
     fn errno(&self) -> Option<i32> {
@@ -102,7 +126,9 @@ impl Error {
 
 /// The kernel answers an unknown link kind with EOPNOTSUPP, a missing option of a known kind likewise.
 fn is_unsupported(source: &std::io::Error) -> bool {
-    source.raw_os_error().is_some_and(|errno| [libc::EOPNOTSUPP, libc::EPROTONOSUPPORT].contains(&errno))
+    source
+        .raw_os_error()
+        .is_some_and(|errno| [libc::EOPNOTSUPP, libc::EPROTONOSUPPORT, libc::EAFNOSUPPORT].contains(&errno))
 }
 
 /// Success if the thing was there already: for what is made idempotently.
@@ -118,5 +144,34 @@ pub(crate) fn or_absent(result: Result<(), Error>) -> Result<(), Error> {
     match result {
         Err(error) if error.is_absent() => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(operation: &'static str, errno: i32) -> Error {
+        Error::io(operation, "net1".to_owned(), std::io::Error::from_raw_os_error(errno))
+    }
+
+    #[test]
+    fn a_refusal_names_operation_object_and_cure() {
+        let text = refusal("create interface", libc::EEXIST).to_string();
+
+        assert_eq!(text, "create interface net1 (the name is taken; choose another or remove what has it)");
+    }
+
+    #[test]
+    fn an_unknown_number_gets_no_invented_cure() {
+        assert_eq!(refusal("create interface", libc::EIO).to_string(), "create interface net1");
+    }
+
+    #[test]
+    fn what_the_kernel_lacks_is_named() {
+        let error = refusal("create interface", libc::EOPNOTSUPP).lacking("ipvlan (module ipvlan)");
+
+        assert!(error.is_unsupported() && !error.is_absent() && !error.is_exists());
+        assert_eq!(error.to_string(), "create interface net1: this kernel lacks ipvlan (module ipvlan)");
     }
 }

@@ -14,6 +14,7 @@ pub mod link;
 mod net;
 pub mod netns;
 mod route;
+mod rule;
 pub mod snapshot;
 mod sysctl;
 

@@ -4,15 +4,18 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkMessage};
-use netlink_packet_route::route::RouteMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage};
 use netlink_packet_route::rule::RuleMessage;
 use planes::IfName;
 
@@ -21,7 +24,11 @@ use crate::{Error, Netns};
 
 pub(crate) const CREATE: u16 = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
 pub(crate) const CHANGE: u16 = NLM_F_REQUEST | NLM_F_ACK;
+pub(crate) const REPLACE: u16 = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
 const DUMP: u16 = NLM_F_REQUEST | NLM_F_DUMP;
+
+/// No request of ours keeps the kernel longer; a lost answer must not hang an ADD.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connection to the links, addresses, routes and rules of one namespace. Clones share it.
 #[derive(Debug, Clone)]
@@ -39,11 +46,15 @@ impl Net {
         let runtime = tokio::runtime::Handle::current();
         let opened = netns.run(|| {
             let _context = runtime.enter();
-            rtnetlink::new_connection()
+            // Filters of dumps (one link, one table) are obeyed only with strict checking (Linux 4.20).
+            rtnetlink::new_connection_with_strict_check()
         })?;
         let object = netns.path_from_proc().display().to_string();
-        let (connection, handle, _) =
+        let (mut connection, handle, _) =
             opened.map_err(|source| Error::io("open netlink socket in namespace", object, source))?;
+        // Without them a connection that died would look like a request that was granted.
+        connection.set_forward_ack(true);
+        connection.set_forward_done(true);
         tokio::spawn(connection);
         Ok(Self { handle, netns: Arc::new(netns) })
     }
@@ -86,9 +97,11 @@ impl Net {
 
     async fn link(
         &self,
-        message: LinkMessage,
+        mut message: LinkMessage,
         object: impl FnOnce() -> String,
     ) -> Result<Option<Link>, Error> {
+        // Counters are most of an answer, and nobody here reads them.
+        message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         match self.request(RouteNetlinkMessage::GetLink(message), NLM_F_REQUEST).await {
             Ok(answers) => Ok(answers.into_iter().find_map(Link::from_answer)),
             Err(source) => match Error::io("find interface", object(), source) {
@@ -117,6 +130,17 @@ impl Net {
         Ok(answers.into_iter().filter_map(address_of).collect())
     }
 
+    /// Every address of one link, in the kernel's order. The kernel looks the link up: cheap on any node.
+    ///
+    /// # Errors
+    /// If the kernel refuses to answer.
+    pub async fn addresses_at(&self, index: u32) -> Result<Vec<AddressMessage>, Error> {
+        let mut message = AddressMessage::default();
+        message.header.index = index;
+        let answers = self.dump("addresses", RouteNetlinkMessage::GetAddress(message)).await?;
+        Ok(answers.into_iter().filter_map(address_of).filter(|found| found.header.index == index).collect())
+    }
+
     /// Every route of one family, all tables.
     ///
     /// # Errors
@@ -124,8 +148,48 @@ impl Net {
     pub async fn routes(&self, family: Family) -> Result<Vec<RouteMessage>, Error> {
         let mut message = RouteMessage::default();
         message.header.address_family = family.into();
-        let answers = self.dump("routes", RouteNetlinkMessage::GetRoute(message)).await?;
-        Ok(answers.into_iter().filter_map(route_of).collect())
+        self.routes_like(message).await
+    }
+
+    /// The routes of one family in the main table that lead out of one link. The kernel filters: the answer is
+    /// short on any node.
+    ///
+    /// # Errors
+    /// If the kernel refuses to answer.
+    pub async fn routes_out_of(&self, family: Family, index: u32) -> Result<Vec<RouteMessage>, Error> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family.into();
+        message.attributes.push(RouteAttribute::Table(crate::interface::MAIN_TABLE));
+        message.attributes.push(RouteAttribute::Oif(index));
+        let mut routes = self.routes_like(message).await?;
+        // A kernel that ignores the filter must not mix links up.
+        routes.retain(|route| {
+            crate::route::table(route) == crate::interface::MAIN_TABLE
+                && crate::route::out(route) == Some(index)
+        });
+        Ok(routes)
+    }
+
+    /// Every route of one family in the main table. For pods.
+    pub(crate) async fn main_routes(&self, family: Family) -> Result<Vec<RouteMessage>, Error> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family.into();
+        message.attributes.push(RouteAttribute::Table(crate::interface::MAIN_TABLE));
+        let mut routes = self.routes_like(message).await?;
+        routes.retain(|route| crate::route::table(route) == crate::interface::MAIN_TABLE);
+        Ok(routes)
+    }
+
+    async fn routes_like(&self, message: RouteMessage) -> Result<Vec<RouteMessage>, Error> {
+        let family = message.header.address_family;
+        let answers = match self.dump("routes", RouteNetlinkMessage::GetRoute(message)).await {
+            // A table that was never used is not there.
+            Err(error) if error.is_absent() => Vec::new(),
+            answers => answers?,
+        };
+        let routes = answers.into_iter().filter_map(route_of);
+        // A kernel without IPv6 answers with what it has.
+        Ok(routes.filter(|route| route.header.address_family == family).collect())
     }
 
     /// Every policy rule of one family.
@@ -135,8 +199,16 @@ impl Net {
     pub async fn rules(&self, family: Family) -> Result<Vec<RuleMessage>, Error> {
         let mut message = RuleMessage::default();
         message.header.family = family.into();
-        let answers = self.dump("rules", RouteNetlinkMessage::GetRule(message)).await?;
-        Ok(answers.into_iter().filter_map(rule_of).collect())
+        let answers = match self.dump("rules", RouteNetlinkMessage::GetRule(message)).await {
+            // A kernel without IPv6 has no rules of it.
+            Err(error) if error.errno_is_unsupported() => Vec::new(),
+            answers => answers?,
+        };
+        Ok(answers
+            .into_iter()
+            .filter_map(rule_of)
+            .filter(|rule| rule.header.family == family.into())
+            .collect())
     }
 
     async fn dump(
@@ -158,25 +230,107 @@ impl Net {
         self.request(message, flags).await.map(drop).map_err(|source| Error::io(operation, object(), source))
     }
 
-    /// Sends one request and gathers its answers.
-    pub(crate) async fn request(
+    /// Sends all changes in order before it waits for the first answer, and returns all answers in that order.
+    pub(crate) async fn change_each(&self, changes: Vec<Change>) -> Vec<Result<(), Error>> {
+        let sent = changes.into_iter().map(|Change { operation, object, message, flags, fine }| {
+            let answer = self.request(message, flags);
+            async move {
+                match answer.await {
+                    Err(source) if source.raw_os_error().is_some_and(|errno| fine.contains(&errno)) => Ok(()),
+                    answer => answer.map(drop).map_err(|source| Error::io(operation, object, source)),
+                }
+            }
+        });
+        // The adapter is lazy: without this all requests would be sent one by one after all.
+        let sent: Vec<_> = sent.collect();
+        join_all(sent).await
+    }
+
+    /// As [`Net::change_each`]; the first refusal is the answer.
+    pub(crate) async fn change_all(&self, changes: Vec<Change>) -> Result<(), Error> {
+        self.change_each(changes).await.into_iter().collect()
+    }
+
+    /// Queues one request at once; the future gathers its answers.
+    pub(crate) fn request(
         &self,
         message: RouteNetlinkMessage,
         flags: u16,
-    ) -> io::Result<Vec<RouteNetlinkMessage>> {
+    ) -> impl Future<Output = io::Result<Vec<RouteNetlinkMessage>>> + use<> {
         let mut request = NetlinkMessage::from(message);
         request.header.flags = flags;
-        let mut answers = Vec::new();
-        let mut responses = self.handle.clone().request(request).map_err(io::Error::other)?;
-        while let Some(response) = responses.next().await {
-            match response.payload {
-                NetlinkPayload::InnerMessage(message) => answers.push(message),
-                NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
-                _ => {}
-            }
+        let queued = self.handle.clone().request(request);
+        async move {
+            let stream = queued.map_err(|_| io::Error::from(io::ErrorKind::NotConnected))?;
+            let received = tokio::time::timeout(ANSWER_WITHIN, stream.collect::<Vec<_>>()).await?;
+            read_answers(flags, received)
         }
-        Ok(answers)
     }
+}
+
+/// A change to be sent with others.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) operation: &'static str,
+    pub(crate) object: String,
+    pub(crate) message: RouteNetlinkMessage,
+    flags: u16,
+    /// Error numbers that mean success.
+    fine: &'static [i32],
+}
+
+impl Change {
+    /// Makes something that must not be there yet.
+    pub(crate) fn create(operation: &'static str, object: String, message: RouteNetlinkMessage) -> Self {
+        Self { operation, object, message, flags: CREATE, fine: &[] }
+    }
+
+    /// Makes something unless it is there.
+    pub(crate) fn ensure(operation: &'static str, object: String, message: RouteNetlinkMessage) -> Self {
+        Self { operation, object, message, flags: CREATE, fine: &[nix::libc::EEXIST] }
+    }
+
+    /// Changes something that is there.
+    pub(crate) fn set(operation: &'static str, object: String, message: RouteNetlinkMessage) -> Self {
+        Self { operation, object, message, flags: CHANGE, fine: &[] }
+    }
+
+    /// Removes something unless it is gone.
+    pub(crate) fn remove(operation: &'static str, object: String, message: RouteNetlinkMessage) -> Self {
+        Self { operation, object, message, flags: CHANGE, fine: &GONE }
+    }
+}
+
+/// What the kernel says of links, addresses, rules and routes that are not there.
+const GONE: [i32; 5] =
+    [nix::libc::ENOENT, nix::libc::ENODEV, nix::libc::ESRCH, nix::libc::EADDRNOTAVAIL, nix::libc::ENXIO];
+
+/// What the kernel said to one request. An answer that has no end is none: the connection died under it.
+fn read_answers(
+    flags: u16,
+    received: Vec<NetlinkMessage<RouteNetlinkMessage>>,
+) -> io::Result<Vec<RouteNetlinkMessage>> {
+    let mut answers = Vec::new();
+    let mut ended = false;
+    for message in received {
+        let code = match message.payload {
+            NetlinkPayload::InnerMessage(inner) => {
+                answers.push(inner);
+                // A plain question is answered by one message and no acknowledgement.
+                ended |= flags == NLM_F_REQUEST;
+                continue;
+            }
+            NetlinkPayload::Error(refusal) => refusal.raw_code(),
+            NetlinkPayload::Done(end) => end.code,
+            NetlinkPayload::Overrun(_) => return Err(io::Error::from_raw_os_error(nix::libc::ENOBUFS)),
+            _ => continue,
+        };
+        if code < 0 {
+            return Err(io::Error::from_raw_os_error(code.wrapping_neg()));
+        }
+        ended = true;
+    }
+    if ended { Ok(answers) } else { Err(io::Error::from(io::ErrorKind::ConnectionAborted)) }
 }
 
 /// The two address families of planes.

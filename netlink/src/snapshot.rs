@@ -1,11 +1,17 @@
 //! Everything a namespace has, as sorted lines: for tests that prove "exactly as before", and for people.
 
+use ipnetwork::IpNetwork;
+
 use crate::address::{flags, network};
-use crate::route::{destination, gateway, metric, out, source_rule, table};
+use crate::route::{destination, gateway, metric, out, table};
+use crate::rule;
 use crate::{Error, Family, Net};
 
 /// Reads links, addresses, routes of all tables and rules. Indexes are resolved to names, counters are left out, so two
 /// snapshots of an unchanged namespace are equal.
+///
+/// Left out too is what the kernel does by itself when a carrier comes or goes: IPv6 link-local addresses, and the
+/// link-local and multicast routes of each interface.
 ///
 /// # Errors
 /// If the kernel refuses to answer.
@@ -33,7 +39,7 @@ pub async fn snapshot(net: &Net) -> Result<Vec<String>, Error> {
         ));
     }
     for message in net.addresses().await? {
-        if let Some(address) = network(&message) {
+        if let Some(address) = network(&message).filter(|address| !comes_by_itself(address)) {
             lines.push(format!(
                 "address {address} dev {} flags {:?}",
                 name(message.header.index),
@@ -43,6 +49,9 @@ pub async fn snapshot(net: &Net) -> Result<Vec<String>, Error> {
     }
     for family in Family::BOTH {
         for route in net.routes(family).await? {
+            if destination(&route).is_some_and(|destination| comes_by_itself(&destination)) {
+                continue;
+            }
             lines.push(format!(
                 "route {} via {} dev {} table {} metric {} kind {:?}",
                 destination(&route).map(|dst| dst.to_string()).unwrap_or_default(),
@@ -54,12 +63,19 @@ pub async fn snapshot(net: &Net) -> Result<Vec<String>, Error> {
             ));
         }
         for rule in net.rules(family).await? {
-            lines.push(match source_rule(&rule) {
-                Some(rule) => format!("rule {}", crate::route::describe_rule(rule)),
+            lines.push(match rule::ours(&rule) {
+                Some(rule) => format!("rule {rule}"),
                 None => format!("rule {family:?} table {} {:?}", rule.header.table, rule.attributes),
             });
         }
     }
     lines.sort();
     Ok(lines)
+}
+
+fn comes_by_itself(network: &IpNetwork) -> bool {
+    match network {
+        IpNetwork::V4(_) => false,
+        IpNetwork::V6(v6) => v6.ip().is_unicast_link_local() || v6.ip().is_multicast(),
+    }
 }

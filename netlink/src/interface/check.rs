@@ -2,11 +2,16 @@
 
 use std::net::IpAddr;
 
+use netlink_packet_route::route::RouteMessage;
 use planes::plan::PlannedAttachment;
+use planes::pod_network::Route;
 use planes::{Attachment, Role};
 
-use super::{Assigned, MAIN_TABLE, is_steered, main_routes, steer, tune};
-use crate::route::{describe_rule, destination, out, source_rule, table};
+use super::{
+    Assigned, MAIN_TABLE, defaults, is_adopted, is_default, is_steered, main_routes, steer, table_of, tune,
+};
+use crate::route::{destination, gateway, out, table};
+use crate::rule;
 use crate::{Drift, Error, Family, Link, Net};
 
 /// Names every address, route, rule and sysctl of a plane that is not as ADD left it.
@@ -67,38 +72,68 @@ async fn routes(
     if !steer::families(assigned).any(|one| one == family) {
         return Ok(Vec::new());
     }
-    let mut wanted: Vec<_> = main_routes(plan, assigned)
-        .into_iter()
-        .filter(|route| Family::of(route.dst.ip()) == family)
-        .map(|route| (MAIN_TABLE, route))
-        .collect();
+    let here = |route: &Route| Family::of(route.dst.ip()) == family;
+    let mut wanted: Vec<(u32, Route)> =
+        main_routes(plan, assigned).into_iter().filter(here).map(|route| (MAIN_TABLE, route)).collect();
+    let own = table_of(link.index);
     if is_steered(plan) {
-        let own = super::table_of(link.index);
-        wanted.extend(
-            steer::routes(pod, plan, link, assigned, family).await?.into_iter().map(|route| (own, route)),
-        );
+        let routes = steer::routes(pod, plan, link, assigned, family).await?;
+        wanted.extend(routes.into_iter().map(|route| (own, route)));
     }
     let found = pod.routes(family).await?;
-    let has = |number, dst| {
-        found.iter().any(|route| {
-            table(route) == number && out(route) == Some(link.index) && destination(route) == Some(dst)
-        })
-    };
-    let missing = wanted.iter().filter(|(number, route)| !has(*number, route.dst));
-    Ok(missing
-        .map(|(number, route)| {
-            Drift::new(format!("route {} by {} in table {number} is gone", route.dst, link.name))
-        })
-        .collect())
+    let mut drift: Vec<Drift> =
+        wanted.iter().filter_map(|(number, route)| compare(&found, link, *number, route)).collect();
+    let ends = found.iter().any(|route| table(route) == own && is_default(route));
+    if is_steered(plan) && !steer::has_gateway(assigned, family) && !ends {
+        drift.push(Drift::new(format!("route unreachable default in table {own} is gone")));
+    }
+    drift.extend(default(pod, plan, link, assigned, family).await?);
+    Ok(drift)
+}
+
+/// Whether a route stands with its gateway.
+fn compare(found: &[RouteMessage], link: &Link, number: u32, wanted: &Route) -> Option<Drift> {
+    let object = format!("route {} by {} in table {number}", wanted.dst, link.name);
+    let alike = found.iter().filter(|route| {
+        table(route) == number && out(route) == Some(link.index) && destination(route) == Some(wanted.dst)
+    });
+    let gateways: Vec<_> = alike.map(gateway).collect();
+    if gateways.contains(&wanted.gw) {
+        return None;
+    }
+    let text = |gateway: Option<IpAddr>| gateway.map_or_else(|| "no gateway".to_owned(), |ip| ip.to_string());
+    Some(match gateways.first() {
+        Some(other) => Drift::new(format!("{object} goes via {}, not {}", text(*other), text(wanted.gw))),
+        None => Drift::new(format!("{object} is gone")),
+    })
+}
+
+/// A plane's default route stands in the main table, or before it by rules.
+async fn default(
+    pod: &Net,
+    plan: &PlannedAttachment,
+    link: &Link,
+    assigned: &[Assigned],
+    family: Family,
+) -> Result<Option<Drift>, Error> {
+    let wanted = plan.default_route && steer::has_gateway(assigned, family);
+    if !wanted || (is_adopted(plan) && plan.role == Role::Primary) {
+        return Ok(None);
+    }
+    let in_main = pod.routes_out_of(family, link.index).await?.iter().any(is_default);
+    let rules: Vec<_> = pod.rules(family).await?.iter().filter_map(rule::ours).collect();
+    let outranks = defaults::outranking(family, table_of(link.index)).iter().all(|rule| rules.contains(rule));
+    let drift = || Drift::new(format!("default route {} by {} is gone", super::any(family), link.name));
+    Ok((!in_main && !outranks).then(drift))
 }
 
 async fn rules(pod: &Net, attachment: &Attachment, link: &Link) -> Result<Vec<Drift>, Error> {
     let mut found = Vec::new();
     for family in Family::BOTH {
-        found.extend(pod.rules(family).await?.iter().filter_map(source_rule));
+        found.extend(pod.rules(family).await?.iter().filter_map(rule::ours));
     }
     let wanted =
-        steer::rules(attachment.addresses.iter().map(ipnetwork::IpNetwork::ip), super::table_of(link.index));
+        steer::rules(attachment.addresses.iter().map(ipnetwork::IpNetwork::ip), table_of(link.index));
     let missing = wanted.filter(|rule| !found.contains(rule));
-    Ok(missing.map(|rule| Drift::new(format!("rule {} is gone", describe_rule(rule)))).collect())
+    Ok(missing.map(|rule| Drift::new(format!("rule {} is gone", rule))).collect())
 }

@@ -6,6 +6,7 @@
 //! of its reply is chosen from the main table.
 
 mod check;
+mod defaults;
 mod restore;
 mod steer;
 mod tune;
@@ -13,21 +14,30 @@ mod tune;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use planes::plan::{LinkPlan, PlannedAttachment};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::{RouteMessage, RouteType};
+use planes::MacAddr;
+use planes::plan::{LinkPlan, MacPlan, PlannedAttachment};
 use planes::pod_network::{Role, Route};
 
-use crate::address::{Prefix, network};
+use crate::address::{self, Prefix, network};
 use crate::link::Message;
-use crate::route::{destination, gateway, metric, out, table};
+use crate::net::Change;
+use crate::route::{self, Way, destination, gateway, metric};
+use crate::rule;
 use crate::{Error, Family, Link, Net};
 
 pub use check::check;
-pub use restore::{Before, MovedRoute, release, restore};
+pub use restore::{Before, release, restore};
 
 /// `RT_TABLE_MAIN` (linux/rtnetlink.h).
 pub const MAIN_TABLE: u32 = 254;
 /// Priority of our source rules: before the main table's 32766, away from Istio's 32764.
 pub const RULE_PRIORITY: u32 = 20_000;
+/// Priorities of the two rules that give a plane the default route although another plugin's stands: what the main
+/// table knows better comes first.
+const SPECIFIC_PRIORITY: u32 = RULE_PRIORITY + 1;
+const DEFAULT_PRIORITY: u32 = RULE_PRIORITY + 2;
 /// Plane tables are numbered from here, away from `sbr`'s 100 and up, and from Istio's 133.
 const FIRST_TABLE: u32 = 20_000;
 
@@ -55,15 +65,17 @@ pub struct Applied {
     pub gateways: Vec<IpAddr>,
     /// Routes added beyond the connected ones.
     pub routes: Vec<Route>,
+    /// The Ethernet address, which may have given way to another since the link was made.
+    pub mac: Option<MacAddr>,
     /// What was there before and has to be put back when the interface is not ours to delete.
     pub before: Before,
 }
 
-/// Whether replies must be steered: not for the interface that has the default route, as main does it.
+/// Whether replies are steered. On the primary too: another plane's `routes` in the main table may lead to a client
+/// that came in by the primary.
 fn is_steered(plan: &PlannedAttachment) -> bool {
     match plan.role {
-        Role::Primary => !plan.default_route,
-        Role::Plane => true,
+        Role::Primary | Role::Plane => true,
         Role::Undeclared => false,
     }
 }
@@ -94,9 +106,8 @@ pub async fn configure(
     assigned: &[Assigned],
 ) -> Result<Applied, Error> {
     let mut before = Before::default();
-    let result = apply(pod, plan, index, assigned, &mut before).await;
-    match result {
-        Ok((table, gateways, routes)) => Ok(Applied { table, gateways, routes, before }),
+    match apply(pod, plan, index, assigned, &mut before).await {
+        Ok(applied) => Ok(applied),
         Err(error) => {
             // The caller has no `before` yet to restore from; the first error is the one to report.
             let _ = restore(pod, &plan.ifname, &before).await;
@@ -105,15 +116,13 @@ pub async fn configure(
     }
 }
 
-type Result3 = Result<(Option<u32>, Vec<IpAddr>, Vec<Route>), Error>;
-
 async fn apply(
     pod: &Net,
     plan: &PlannedAttachment,
     index: u32,
     assigned: &[Assigned],
     before: &mut Before,
-) -> Result3 {
+) -> Result<Applied, Error> {
     let link = pod.existing_link(&plan.ifname).await?;
     if link.index != index {
         return Err(Error::refused(
@@ -121,31 +130,102 @@ async fn apply(
             "was replaced while it was configured",
         ));
     }
+    refuse_gatewayless_ptp(plan, assigned)?;
+    // Before the link is up: the first frame that arrives may be a router advertisement.
     tune::apply(pod, plan, &link, before).await?;
+    let mut changes = Vec::new();
     let assigned = if is_adopted(plan) {
         adopted_addresses(pod, &link).await?
     } else {
-        for one in assigned {
-            pod.add_address_as(&link, one.address, prefix_of(plan)).await?;
+        changes.extend(assigned.iter().map(|one| address::adding(&link, one.address, prefix_of(plan))));
+        if is_contended(plan) {
+            pod.change_all(std::mem::take(&mut changes)).await?;
+            rise_under_another_mac(pod, plan, &link).await?;
+        } else {
+            changes.push(set_up(&link));
         }
-        pod.set_link(&plan.ifname, Message::at(index).up()).await?;
         assigned.to_vec()
     };
-    let routes = main_routes(plan, &assigned);
-    if plan.default_route && plan.role != Role::Primary {
-        restore::move_defaults(pod, &link, &assigned, before).await?;
+    let (defaults, rules) = defaults::of(pod, plan, &link, &assigned).await?;
+    let mut routes = main_routes(plan, &assigned);
+    routes.extend(defaults);
+    if is_adopted(plan) {
+        leave_out_present(pod, &link, &mut routes).await?;
     }
-    for route in &routes {
-        pod.add_route(&link, route, MAIN_TABLE).await?;
-        if is_adopted(plan) {
-            before.added_routes.push(route.clone());
-        }
+    changes
+        .extend(routes.iter().map(|route| route::adding(&link, route, way(plan, &link, &assigned, route))));
+    let table = is_steered(plan).then(|| table_of(index));
+    if let Some(table) = table {
+        changes.extend(steer::changes(pod, plan, &link, &assigned, table).await?);
     }
-    let table = if is_steered(plan) { Some(steer::apply(pod, plan, &link, &assigned).await?) } else { None };
+    changes.extend(rules.into_iter().map(rule::adding));
+    pod.change_all(changes).await?;
     if !is_adopted(plan) {
         announce(pod, &link, &assigned).await?;
     }
-    Ok((table, assigned.iter().filter_map(|one| one.gateway).collect(), routes))
+    let mac = if is_contended(plan) { pod.existing_link(&plan.ifname).await?.mac } else { link.mac };
+    let gateways = assigned.iter().filter_map(|one| one.gateway).collect();
+    Ok(Applied { table, gateways, routes, mac, before: before.clone() })
+}
+
+fn set_up(link: &Link) -> Change {
+    let message = RouteNetlinkMessage::NewLink(Message::at(link.index).up().into_inner());
+    Change::set("change interface", format!("{} to up", link.name), message)
+}
+
+/// Whether another link may hold the interface's Ethernet address: two macvlan children of one master cannot both be
+/// up with one address, and the pod's old sandbox may live on for a while with the address derived from its name.
+fn is_contended(plan: &PlannedAttachment) -> bool {
+    matches!((&plan.link, plan.mac), (LinkPlan::Macvlan(_), MacPlan::Derived(_)))
+}
+
+/// Brings the link up; if its address is held, then under one that is derived from this sandbox alone.
+async fn rise_under_another_mac(pod: &Net, plan: &PlannedAttachment, link: &Link) -> Result<(), Error> {
+    match pod.change_all(vec![set_up(link)]).await {
+        Err(error) if error.is_busy() => {
+            let own = MacAddr::derived(&["sandbox", plan.host_ifname.as_str()]);
+            tracing::info!(ifname = %link.name, mac = %own, "the derived address is held, taking another");
+            pod.set_link(&link.name, Message::at(link.index).with_mac(Some(own)).up()).await
+        }
+        risen => risen,
+    }
+}
+
+/// Without a gateway nothing at all is reached over a ptp link.
+fn refuse_gatewayless_ptp(plan: &PlannedAttachment, assigned: &[Assigned]) -> Result<(), Error> {
+    let lonely = assigned.iter().find(|one| one.gateway.is_none());
+    match lonely.filter(|_| matches!(plan.link, LinkPlan::Ptp)) {
+        Some(one) => Err(Error::refused(
+            format!("address {} of ptp plane {}", one.address, plan.plane),
+            "has no gateway; give its range a \"gateway\"",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What the plugin that made an adopted interface has set already is not ours to add, and later to remove.
+async fn leave_out_present(pod: &Net, link: &Link, routes: &mut Vec<Route>) -> Result<(), Error> {
+    for family in Family::BOTH {
+        let present = pod.routes_out_of(family, link.index).await?;
+        routes.retain(|route| {
+            !present.iter().any(|found| destination(found) == Some(route.dst) && gateway(found) == route.gw)
+        });
+    }
+    Ok(())
+}
+
+/// By which way a route of the plane goes in the main table.
+fn way(plan: &PlannedAttachment, link: &Link, assigned: &[Assigned], route: &Route) -> Way {
+    Way { index: link.index, table: MAIN_TABLE, onlink: is_beyond_subnets(plan, assigned, route) }
+}
+
+/// Whether the route's gateway lies in no subnet of the interface, so that the kernel has to be told that it is on
+/// the link all the same. Link-local ones of IPv6 always are.
+fn is_beyond_subnets(plan: &PlannedAttachment, assigned: &[Assigned], route: &Route) -> bool {
+    let Some(gateway) = route.gw else { return false };
+    let has_subnets = !matches!(plan.link, LinkPlan::Ptp);
+    let inside = has_subnets && assigned.iter().any(|one| one.address.contains(gateway));
+    !inside && !is_link_local(gateway)
 }
 
 /// On a point-to-point plane nothing but the gateway is on the link.
@@ -171,23 +251,22 @@ async fn adopted_addresses(pod: &Net, link: &Link) -> Result<Vec<Assigned>, Erro
 }
 
 async fn main_default(pod: &Net, family: Family, link: &Link) -> Result<Option<IpAddr>, Error> {
-    let routes = pod.routes(family).await?;
-    let default = routes.iter().find(|route| {
-        table(route) == MAIN_TABLE
-            && out(route) == Some(link.index)
-            && destination(route).is_some_and(|destination| destination.prefix() == 0)
-    });
-    Ok(default.and_then(gateway))
+    let routes = pod.routes_out_of(family, link.index).await?;
+    Ok(routes.iter().find(|route| is_default(route)).and_then(gateway))
 }
 
-/// The routes of a plane in the main table: gateway routes where nothing else is on the link, the plane's own
-/// `routes`, and the default if the pod's lies here.
+fn is_default(route: &RouteMessage) -> bool {
+    destination(route).is_some_and(|destination| destination.prefix() == 0)
+}
+
+/// The routes of a plane in the main table but for its default: what stands for the subnet of a ptp plane, and the
+/// plane's own `routes`.
 fn main_routes(plan: &PlannedAttachment, assigned: &[Assigned]) -> Vec<Route> {
     let mut routes = on_link_routes(plan, assigned);
     routes.extend(plan.routes.iter().map(|route| with_gateway(route, assigned)));
-    if plan.default_route && !(is_adopted(plan) && plan.role == Role::Primary) {
-        routes.extend(default_routes(assigned));
-    }
+    // A gateway must be on link before a route may name it.
+    routes.sort_by_key(|route| route.gw.is_some());
+    routes.dedup();
     routes
 }
 
@@ -250,11 +329,10 @@ async fn announce(pod: &Net, link: &Link, assigned: &[Assigned]) -> Result<(), E
 
 /// The routes of the main table that lead out of `link`, but for defaults.
 pub(crate) async fn routes_through(pod: &Net, family: Family, link: &Link) -> Result<Vec<Route>, Error> {
-    let routes = pod.routes(family).await?;
-    let through = routes.iter().filter(|route| {
-        table(route) == MAIN_TABLE && out(route) == Some(link.index) && is_plain_unicast(route)
-    });
-    Ok(through
+    let routes = pod.routes_out_of(family, link.index).await?;
+    Ok(routes
+        .iter()
+        .filter(|route| is_plain_unicast(route) && !route::is_ours(route))
         .filter_map(|route| {
             let dst = destination(route).filter(|dst| dst.prefix() > 0)?;
             Some(Route { priority: metric(route), ..plain(dst, gateway(route)) })
@@ -262,9 +340,8 @@ pub(crate) async fn routes_through(pod: &Net, family: Family, link: &Link) -> Re
         .collect())
 }
 
-fn is_plain_unicast(route: &netlink_packet_route::route::RouteMessage) -> bool {
-    route.header.kind == netlink_packet_route::route::RouteType::Unicast
-        && destination(route).is_some_and(|dst| !is_link_local(dst.ip()))
+fn is_plain_unicast(route: &RouteMessage) -> bool {
+    route.header.kind == RouteType::Unicast && destination(route).is_some_and(|dst| !is_link_local(dst.ip()))
 }
 
 fn is_link_local(address: IpAddr) -> bool {

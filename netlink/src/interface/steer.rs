@@ -13,30 +13,35 @@ use planes::plan::PlannedAttachment;
 use planes::pod_network::Route;
 
 use super::{
-    Assigned, RULE_PRIORITY, any, default_routes, is_adopted, main_routes, plain, routes_through, table_of,
+    Assigned, RULE_PRIORITY, any, default_routes, is_adopted, is_beyond_subnets, main_routes, plain,
+    routes_through,
 };
-use crate::route::SourceRule;
+use crate::net::Change;
+use crate::route::{self, Way};
+use crate::rule::{self, Rule};
 use crate::{Error, Family, Link, Net};
 
-pub(super) async fn apply(
+/// Everything that fills the plane's table and leads to it.
+pub(super) async fn changes(
     pod: &Net,
     plan: &PlannedAttachment,
     link: &Link,
     assigned: &[Assigned],
-) -> Result<u32, Error> {
-    let table = table_of(link.index);
+    table: u32,
+) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
     for family in families(assigned) {
-        for route in routes(pod, plan, link, assigned, family).await? {
-            pod.add_route(link, &route, table).await?;
-        }
+        let routes = routes(pod, plan, link, assigned, family).await?;
+        changes.extend(routes.iter().map(|one| {
+            let onlink = is_beyond_subnets(plan, assigned, one);
+            route::adding(link, one, Way { index: link.index, table, onlink })
+        }));
         if !has_gateway(assigned, family) {
-            pod.add_unreachable_default(family, table).await?;
+            changes.push(route::ending(family, table));
         }
     }
-    for rule in rules(assigned.iter().map(|one| one.address.ip()), table) {
-        pod.add_rule(rule).await?;
-    }
-    Ok(table)
+    changes.extend(rules(assigned.iter().map(|one| one.address.ip()), table).map(rule::adding));
+    Ok(changes)
 }
 
 pub(super) fn families(assigned: &[Assigned]) -> impl Iterator<Item = Family> + '_ {
@@ -48,8 +53,14 @@ pub(super) fn has_gateway(assigned: &[Assigned], family: Family) -> bool {
     assigned.iter().filter_map(|one| one.gateway).any(|gateway| Family::of(gateway) == family)
 }
 
-pub(super) fn rules(addresses: impl Iterator<Item = IpAddr>, table: u32) -> impl Iterator<Item = SourceRule> {
-    addresses.map(move |source| SourceRule { source, table, priority: RULE_PRIORITY })
+pub(super) fn rules(addresses: impl Iterator<Item = IpAddr>, table: u32) -> impl Iterator<Item = Rule> {
+    addresses.map(move |source| Rule {
+        family: Family::of(source),
+        priority: RULE_PRIORITY,
+        source: Some(source),
+        table,
+        but_default: false,
+    })
 }
 
 /// The plane's table: its subnets, its routes (an adopted interface's are found in the main table), its default.
@@ -62,7 +73,8 @@ pub(super) async fn routes(
 ) -> Result<Vec<Route>, Error> {
     let mut routes = if is_adopted(plan) { routes_through(pod, family, link).await? } else { Vec::new() };
     if !matches!(plan.link, planes::plan::LinkPlan::Ptp) {
-        routes.extend(assigned.iter().map(|one| plain(subnet(one.address), None)));
+        let subnets = assigned.iter().filter(|one| !is_host(one.address));
+        routes.extend(subnets.map(|one| plain(subnet(one.address), None)));
     }
     routes.extend(main_routes(plan, assigned));
     routes.extend(default_routes(assigned));
@@ -83,4 +95,8 @@ pub(super) async fn routes(
 
 fn subnet(address: IpNetwork) -> IpNetwork {
     IpNetwork::new(address.network(), address.prefix()).unwrap_or(address)
+}
+
+fn is_host(address: IpNetwork) -> bool {
+    address.prefix() == if address.is_ipv4() { 32 } else { 128 }
 }

@@ -32,9 +32,17 @@ fn wanted_mtu(plan: &BridgeLink) -> u32 {
     plan.bridge_mtu.map_or(DEFAULT_MTU, Mtu::get)
 }
 
-/// A bridge of ours has an address that follows from its name: fixed, as else it is the lowest port's and changes.
+/// The MTU that a bridge of ours is made with: one beside the wanted one, and never below IPv4's least.
+fn first_mtu(plan: &BridgeLink) -> u32 {
+    let wanted = wanted_mtu(plan);
+    if wanted > 68 { wanted - 1 } else { wanted + 1 }
+}
+
+/// A bridge of ours has an address of its own: a bridge without one takes a port's, and changes when that pod goes.
+/// It follows from the name and the node's boot, as bridges of one name on two nodes may share a wire.
 fn own_mac(name: &IfName) -> MacAddr {
-    MacAddr::derived(&["bridge", name.as_str()])
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    MacAddr::derived(&["bridge", boot.trim(), name.as_str()])
 }
 
 /// The bridge, made if it is not there, with its addresses and its uplink.
@@ -53,7 +61,7 @@ pub(super) async fn ensure(host: &Net, plan: &BridgeLink) -> Result<Link, Error>
     }
     settle(host, &link, plan).await?;
     for address in &plan.gateway_addresses {
-        or_exists(host.add_address(&link, *address).await)?;
+        host.ensure_address(&link, *address).await?;
     }
     if let Some(uplink) = &plan.uplink {
         enslave(host, &link, uplink).await?;
@@ -63,10 +71,8 @@ pub(super) async fn ensure(host: &Net, plan: &BridgeLink) -> Result<Link, Error>
 
 async fn make(host: &Net, name: &IfName, plan: &BridgeLink) -> Result<Link, Error> {
     // A bridge follows its smallest port until its MTU is *changed* once, so it starts with another one.
-    let mut message = Message::named(name)
-        .with_mac(Some(own_mac(name)))
-        .with(LinkAttribute::Mtu(wanted_mtu(plan) - 1))
-        .up();
+    let mut message =
+        Message::named(name).with_mac(Some(own_mac(name))).with(LinkAttribute::Mtu(first_mtu(plan))).up();
     let data = plan.vlan.map(|_| InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]));
     message = message.of_kind(InfoKind::Bridge, data);
     let made = host.add_link(name, message).await;
@@ -75,10 +81,12 @@ async fn make(host: &Net, name: &IfName, plan: &BridgeLink) -> Result<Link, Erro
     host.existing_link(name).await
 }
 
-/// Brings a bridge of ours to its MTU, whoever made it just now; one of the administrator's is left as it is.
+/// Brings a bridge of ours to its MTU, whoever made it just now; one of the administrator's is left as it is. A plane
+/// that names no MTU only finishes what was begun, as another plane of the same bridge may have named one.
 async fn settle(host: &Net, link: &Link, plan: &BridgeLink) -> Result<(), Error> {
     let ours = link.mac == Some(own_mac(&link.name));
-    if ours && link.mtu.get() != wanted_mtu(plan) {
+    let unfinished = link.mtu.get() == first_mtu(plan);
+    if ours && (plan.bridge_mtu.is_some() || unfinished) && link.mtu.get() != wanted_mtu(plan) {
         let message = Message::at(link.index).with(LinkAttribute::Mtu(wanted_mtu(plan)));
         host.set_link(&link.name, message).await?;
     }

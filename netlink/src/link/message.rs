@@ -107,8 +107,8 @@ impl Net {
         crate::error::or_absent(self.change("delete interface", || name.to_string(), message, CHANGE).await)
     }
 
-    /// A child of an interface of the node, made straight inside the pod. A derived address that somebody else
-    /// holds (the pod's old sandbox, still alive) gives way to the kernel's choice.
+    /// A child of an interface of the node, made straight inside the pod, and down: its settings come before its
+    /// first frame.
     ///
     /// `IFLA_LINK_NETNSID` is not needed: the request is sent into the node's namespace, where the parent is, and
     /// names the pod's by descriptor.
@@ -120,21 +120,14 @@ impl Net {
         master: &Link,
         kind: (InfoKind, InfoData),
     ) -> Result<Link, Error> {
-        let message = |mac| {
-            Message::named(&plan.ifname)
-                .with(LinkAttribute::Link(master.index))
-                .with_mtu(plan.mtu)
-                .with_mac(mac)
-                .with_mark(mark)
-                .in_netns(pod.netns())
-                .of_kind(kind.0.clone(), Some(kind.1.clone()))
-        };
-        match (self.add_link(&plan.ifname, message(planned_mac(plan))).await, plan.mac) {
-            (Err(error), MacPlan::Derived(_)) if error.is_busy() => {
-                self.add_link(&plan.ifname, message(None)).await?;
-            }
-            (result, _) => result?,
-        }
+        let message = Message::named(&plan.ifname)
+            .with(LinkAttribute::Link(master.index))
+            .with_mtu(plan.mtu)
+            .with_mac(planned_mac(plan))
+            .with_mark(mark)
+            .in_netns(pod.netns())
+            .of_kind(kind.0, Some(kind.1));
+        self.add_link(&plan.ifname, message).await?;
         pod.existing_link(&plan.ifname).await
     }
 }

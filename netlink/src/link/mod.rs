@@ -93,6 +93,10 @@ pub async fn ensure_fixtures(host: &Net, plan: &PlannedAttachment) -> Result<(),
 /// # Errors
 /// If a name is taken, a master is missing or the kernel lacks the kind. Nothing is left behind then.
 pub async fn create(host: &Net, pod: &Net, mark: Mark, plan: &PlannedAttachment) -> Result<Created, Error> {
+    if host.netns().is_same(pod.netns()) {
+        let object = format!("namespace {}", pod.netns().path_from_proc().display());
+        return Err(Error::refused(object, "is the node's own; CNI_NETNS must be the pod's"));
+    }
     match &plan.link {
         LinkPlan::Bridge(bridge) => bridge::create(host, pod, mark, plan, bridge).await,
         LinkPlan::Vxlan(vxlan) => bridge::create(host, pod, mark, plan, &vxlan.bridge).await,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ip address add 10.1.0.1/32 dev mp…; ip route add 10.1.0.7/32 dev mp… scope link      # on the node
+//! sysctl net.ipv4.conf.mp….forwarding=1
 //! ```
 
 use ipnetwork::IpNetwork;
@@ -10,8 +11,8 @@ use planes::plan::PlannedAttachment;
 use planes::pod_network::{HostSide, Route};
 
 use super::{Created, Mark, veth};
-use crate::error::or_exists;
 use crate::interface::Assigned;
+use crate::sysctl::FORWARDING;
 use crate::{Drift, Error, Link, Net};
 
 pub(super) async fn create(
@@ -31,11 +32,14 @@ pub(super) async fn configure_host(
     addresses: &[Assigned],
 ) -> Result<(), Error> {
     let link = host.existing_link(&plan.host_ifname).await?;
+    // What comes from this pod is forwarded, whatever the node's other interfaces do. IPv6 knows no such setting of
+    // one interface: there the node's own `net.ipv6.conf.all.forwarding` decides.
+    host.set_v4(&link, &[(FORWARDING, 1)]).await?;
     for assigned in addresses {
         if let Some(gateway) = assigned.gateway {
-            or_exists(host.add_address(&link, IpNetwork::from(gateway)).await)?;
+            host.ensure_address(&link, IpNetwork::from(gateway)).await?;
         }
-        host.add_route(&link, &to_pod(assigned.address), crate::interface::MAIN_TABLE).await?;
+        host.ensure_route(&link, &to_pod(assigned.address)).await?;
     }
     Ok(())
 }
