@@ -21,7 +21,7 @@ impl Scene {
             Step::Links => self.remove_links().await,
             Step::LateDelegates | Step::Delegates => self.return_delegated(step).await,
             Step::Leases => errors(self.release_leases()),
-            Step::Claim => errors(self.state.disclaim(self.record.netns_cookie, self.key())),
+            Step::Claim => errors(self.disclaim()),
             Step::Record => errors(self.state.remove(self.key())),
         }
     }
@@ -41,6 +41,14 @@ impl Scene {
         let leased = self.record.leases.iter().map(|lease| lease.address.ip());
         let addresses: Vec<IpAddr> = observed.chain(leased).collect();
         Ok(interface::release(pod, &self.record.plan.attachments, &addresses).await?)
+    }
+
+    /// A garbled record takes the cookie with it; then the claims themselves are asked whose they are.
+    fn disclaim(&self) -> Result<(), Error> {
+        if !self.record.is_lost() {
+            return Ok(self.state.disclaim(self.record.netns_cookie, self.key())?);
+        }
+        if self.state.path(self.key()).exists() { Ok(self.state.disclaim_all(self.key())?) } else { Ok(()) }
     }
 
     /// Removes our links, then puts back what had given way to them: a default route that still stands would

@@ -268,8 +268,20 @@ impl State {
     /// # Errors
     /// [`StateError::Io`].
     pub fn disclaim(&self, cookie: u64, key: &AttachmentKey) -> Result<(), StateError> {
-        let claim = self.claim_path(cookie);
-        if fs::read_link(&claim).is_ok_and(|owner| owner == self.path(key)) { remove(&claim) } else { Ok(()) }
+        self.give_back(&self.claim_path(cookie), key)
+    }
+
+    /// Gives every namespace back that `key` has: lists them, for a record that is garbled.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn disclaim_all(&self, key: &AttachmentKey) -> Result<(), StateError> {
+        let Ok(entries) = fs::read_dir(self.root.join(NAMESPACES)) else { return Ok(()) };
+        entries.flatten().try_for_each(|claim| self.give_back(&claim.path(), key))
+    }
+
+    fn give_back(&self, claim: &Path, key: &AttachmentKey) -> Result<(), StateError> {
+        if fs::read_link(claim).is_ok_and(|owner| owner == self.path(key)) { remove(claim) } else { Ok(()) }
     }
 
     fn claim_path(&self, cookie: u64) -> PathBuf {

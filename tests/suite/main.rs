@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test's helper is a failed test")]
 
 mod attach;
+mod lifecycle;
 mod real_parts;

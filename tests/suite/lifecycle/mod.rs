@@ -1,0 +1,9 @@
+//! ADD, DEL, CHECK, GC and STATUS over an attachment's life, through the built plugin.
+
+mod del;
+mod drift;
+mod gc;
+mod repeat;
+mod stage;
+mod status;
+mod undo;
