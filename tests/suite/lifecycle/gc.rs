@@ -13,19 +13,20 @@ fn with_valid(key: &str, valid: Value) -> Value {
     conf
 }
 
-/// Two pods, one of them dead, and a node to compare with.
-fn living_and_dead() -> (Stage, netlink::Netns) {
+/// Two pods, one of which the runtime has forgotten. Its namespace is still there: the kernel takes the links of
+/// one that is gone away at a time of its own choosing.
+fn living_and_dead() -> (Stage, netlink::Netns, netlink::Netns) {
     let stage = Stage::new();
     let dead = stage.pod();
     stage.done("ADD", &environment("dead", &dead).with("CNI_ARGS", ""), &conf());
     let living = stage.pod();
     stage.done("ADD", &environment("living", &living), &conf());
-    (stage, living)
+    (stage, living, dead)
 }
 
 #[test]
 fn gc_removes_what_is_not_listed_and_leaves_what_is() {
-    let (stage, living) = living_and_dead();
+    let (stage, living, _dead) = living_and_dead();
     let pod = run(&living, "ip address; ip rule; nft list ruleset");
 
     let valid = with_valid(KEY, json!([{"containerID": "living", "ifname": "eth0"}]));
@@ -55,7 +56,7 @@ fn null_and_an_empty_list_mean_that_nothing_is_valid_and_the_fixtures_go_too() {
 
 #[test]
 fn an_absent_list_destroys_nothing() {
-    let (stage, living) = living_and_dead();
+    let (stage, living, _dead) = living_and_dead();
     let before = stage.picture(&living);
 
     let error = stage.refused("GC", &Environment::none(), &conf());
@@ -66,7 +67,7 @@ fn an_absent_list_destroys_nothing() {
 
 #[test]
 fn the_old_key_counts_when_it_is_alone() {
-    let (stage, _living) = living_and_dead();
+    let (stage, _living, _dead) = living_and_dead();
 
     let valid = with_valid("cni.dev/attachments", json!([{"containerID": "living", "ifname": "eth0"}]));
     stage.done("GC", &Environment::none(), &valid);
@@ -76,7 +77,7 @@ fn the_old_key_counts_when_it_is_alone() {
 
 #[test]
 fn a_list_that_is_half_understood_destroys_nothing() {
-    let (stage, living) = living_and_dead();
+    let (stage, living, _dead) = living_and_dead();
     let before = stage.picture(&living);
 
     for bad in [json!({}), json!([7]), json!([{"containerID": "living"}])] {
@@ -88,7 +89,7 @@ fn a_list_that_is_half_understood_destroys_nothing() {
 
 #[test]
 fn gc_goes_on_after_a_garbled_record_and_removes_it() {
-    let (stage, _living) = living_and_dead();
+    let (stage, _living, _dead) = living_and_dead();
     let record = stage.root.run().join(super::stage::STATE).join("attachments/dead@eth0.json");
     std::fs::write(record, "garbage").unwrap();
 
