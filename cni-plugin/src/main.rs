@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use cni_plugin::spec::Version;
 use cni_plugin::{Answer, log, panic, serve};
+use nix::sys::stat::Mode;
 use serde_json::Value;
 
 /// A CNI plugin: several network planes for one pod, every address learnt from the kernel, and the bootstrap
@@ -30,6 +31,8 @@ Examples:
 Log level: MULTIPLANE_LOG=error|warn|info|debug|trace, on stderr; default warn.";
 
 fn main() -> ExitCode {
+    // A runtime's umask of 077 would close /run/multiplane to the proxy's user, who reads its bootstrap below it.
+    nix::sys::stat::umask(Mode::S_IWGRP | Mode::S_IWOTH);
     panic::install();
     log::install();
     let variables = std::env::vars_os().collect();

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 const ATTACHMENTS: &str = "attachments";
 /// A network's name starts with a letter or digit, so this is none.
 const NAMESPACES: &str = ".namespaces";
-const DIRECTORY_MODE: u32 = 0o700;
+/// Open, because the bootstraps lie below the same /run/multiplane; the records themselves are closed.
+const DIRECTORY_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o600;
 
 /// Saved state cannot be read or written.
@@ -113,7 +114,7 @@ impl State {
         &self.network
     }
 
-    /// Makes the directories, with modes that do not depend on the umask.
+    /// Makes the directories; `main` has set the umask.
     ///
     /// # Errors
     /// [`StateError::Io`].
