@@ -31,8 +31,8 @@ const SEEDS: [Seed; 14] = [
     (
         "route",
         |_, pod| {
-            let table = "$((20000 + $(cat /sys/class/net/media/ifindex)))";
-            drop(run(pod, &format!("mount -t sysfs none /sys && ip route flush table {table}")));
+            let table = "$((20000 + $(ip -o link show dev media | cut -d: -f1)))";
+            drop(run(pod, &format!("ip route flush table {table}")));
         },
         &["route", "table"],
     ),
