@@ -76,7 +76,7 @@ step suite 1200 cargo test --locked --package testbed --no-fail-fast
 step microvm 300 tests/steps/microvm.sh "$logs/suite.log"
 step dist 900 tests/steps/dist.sh
 step docs 600 tests/steps/docs.sh
-# until ADD works: step demo 300 make --no-print-directory demo
+step demo 300 make --no-print-directory demo
 
 [ ${#ran[@]} -gt 0 ] || fail "no step is named ${wanted[*]}: see 'step' in $0"
 all_skips=$(cat "${ran[@]}" | skips /dev/stdin | sort)

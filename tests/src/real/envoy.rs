@@ -53,7 +53,7 @@ impl Envoy {
     pub fn start(netns: &Netns, bootstrap: &Path, options: &Options) -> Self {
         let mut command = Command::new(parts::envoy());
         // Hot restart would share memory by a name that all Envoys of this machine have in common.
-        command.args(["--disable-hot-restart", "--log-level", "info"]);
+        command.args(["--disable-hot-restart", "--log-level", "warning"]);
         command.args(["--concurrency", &options.concurrency.to_string()]).arg("-c").arg(bootstrap);
         command.args(&options.arguments).uid(options.uid).gid(options.uid).current_dir("/").env_clear();
         if let Some(limit) = options.open_files {

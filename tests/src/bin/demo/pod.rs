@@ -59,23 +59,8 @@ impl Pod {
     }
 
     /// Everything the kernel has on the node and in the pod.
-    pub(crate) fn everything(&self) -> Vec<(String, Value)> {
-        let of = |place: &'static str, netns: &Netns| {
-            iproute::everything(netns)
-                .into_iter()
-                .map(move |(view, value)| (format!("{place}: {view}"), value))
-        };
-        of("node", &self.node).chain(of("pod", &self.pod)).collect()
-    }
-
-    /// Which of these views are as they were.
-    pub(crate) fn compare(&self, before: &[(String, Value)]) -> Vec<(String, bool)> {
-        let after = self.everything();
-        before
-            .iter()
-            .zip(after)
-            .map(|((name, old), (_, new))| (format!("{name}: as before"), *old == new))
-            .collect()
+    pub(crate) fn everything(&self) -> [Vec<(&'static str, Value)>; 2] {
+        [iproute::everything(&self.node), iproute::everything(&self.pod)]
     }
 
     /// The files that our state folders still hold, apart from locks.
