@@ -15,6 +15,8 @@ pub mod panic;
 pub mod pipeline;
 pub mod request;
 pub mod retreat;
+#[cfg(test)]
+mod sample;
 pub mod scene;
 pub mod spec;
 pub mod state;

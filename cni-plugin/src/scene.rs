@@ -9,6 +9,7 @@ use netlink::interface::{Applied, Before};
 use netlink::link::{Created, Mark};
 use netlink::{Net, Netns, identity, interface, link};
 use planes::plan::LinkPlan;
+use planes::resolve::refuse_twins;
 use planes::{AttachmentKey, PlannedAttachment, PodNetwork};
 
 use crate::delegation::Delegates;
@@ -191,7 +192,12 @@ impl Scene {
     /// The kernel refuses to answer, or the pod's addresses are ambiguous.
     pub async fn observe(&self, links: &Links, applied: &[Applied]) -> Result<PodNetwork, Error> {
         let found = identity::enumerate(self.pod()?, Instant::now() + DAD_PATIENCE).await?;
-        Ok(observe(&self.record, links, applied, found))
+        let network = observe(&self.record, links, applied, found);
+        let attachments = network.attachments.iter();
+        refuse_twins(
+            attachments.flat_map(|one| one.addresses.iter().map(|address| (&one.plane, address.ip()))),
+        )?;
+        Ok(network)
     }
 
     /// Writes the bootstrap, if the configuration asks for one and there is a pod to name in it.
