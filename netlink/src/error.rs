@@ -50,6 +50,8 @@ fn cure(operation: &str, source: &std::io::Error) -> &'static str {
     let about = |word| operation.contains(word);
     match source.raw_os_error() {
         Some(libc::EPERM) => " (run as root, with CAP_NET_ADMIN over both namespaces)",
+        Some(libc::ENOENT) if about("sysctl") => " (this kernel knows no such setting of an interface)",
+        Some(libc::EINVAL) if about("sysctl") => " (the kernel takes no such value)",
         Some(libc::EROFS) => " (mount /proc/sys read-write into the plugin's container)",
         Some(libc::EEXIST) if about("route") => " (a route to there leads another way; drop one of the two)",
         Some(libc::EEXIST) if about("create") => " (the name is taken; choose another or remove what has it)",

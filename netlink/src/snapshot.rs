@@ -1,17 +1,22 @@
 //! Everything a namespace has, as sorted lines: for tests that prove "exactly as before", and for people.
 
 use ipnetwork::IpNetwork;
+use netlink_packet_route::address::AddressFlags;
 
 use crate::address::{flags, network};
 use crate::route::{destination, gateway, metric, out, table};
 use crate::rule;
 use crate::{Error, Family, Net};
 
+/// `RT_TABLE_LOCAL` (linux/rtnetlink.h).
+const LOCAL_TABLE: u32 = 255;
+
 /// Reads links, addresses, routes of all tables and rules. Indexes are resolved to names, counters are left out, so two
 /// snapshots of an unchanged namespace are equal.
 ///
-/// Left out too is what the kernel does by itself when a carrier comes or goes: IPv6 link-local addresses, and the
-/// link-local and multicast routes of each interface.
+/// Left out too is what the kernel does in its own time, when a carrier comes or goes and when duplicate detection ends:
+/// link-local addresses of IPv6, its link-local and multicast routes, its table `local` (which follows from the
+/// addresses), and the flags of addresses that are on their way.
 ///
 /// # Errors
 /// If the kernel refuses to answer.
@@ -43,13 +48,14 @@ pub async fn snapshot(net: &Net) -> Result<Vec<String>, Error> {
             lines.push(format!(
                 "address {address} dev {} flags {:?}",
                 name(message.header.index),
-                flags(&message)
+                flags(&message) - (AddressFlags::Tentative | AddressFlags::Optimistic)
             ));
         }
     }
     for family in Family::BOTH {
         for route in net.routes(family).await? {
-            if destination(&route).is_some_and(|destination| comes_by_itself(&destination)) {
+            let follows = family == Family::V6 && table(&route) == LOCAL_TABLE;
+            if follows || destination(&route).is_some_and(|destination| comes_by_itself(&destination)) {
                 continue;
             }
             lines.push(format!(

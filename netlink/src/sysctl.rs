@@ -14,7 +14,7 @@ use crate::{Error, Link, Net};
 /// `IFLA_INET_CONF` (linux/if_link.h).
 const IFLA_INET_CONF: u16 = 1;
 
-/// An IPv4 interface sysctl with its number (`IPV4_DEVCONF_*`, linux/ip.h).
+/// An IPv4 interface sysctl with its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct V4(pub(crate) &'static str, u16);
 
@@ -24,12 +24,57 @@ pub(crate) const ARP_ANNOUNCE: V4 = V4("arp_announce", 18);
 pub(crate) const ARP_IGNORE: V4 = V4("arp_ignore", 19);
 pub(crate) const ARP_NOTIFY: V4 = V4("arp_notify", 22);
 
+/// The files below `net/ipv4/conf/<interface>` in the order of `IPV4_DEVCONF_*` (linux/ip.h), which counts from one.
+const V4_NAMES: [&str; 33] = [
+    "forwarding",
+    "mc_forwarding",
+    "proxy_arp",
+    "accept_redirects",
+    "secure_redirects",
+    "send_redirects",
+    "shared_media",
+    "rp_filter",
+    "accept_source_route",
+    "bootp_relay",
+    "log_martians",
+    "tag",
+    "arp_filter",
+    "medium_id",
+    "disable_xfrm",
+    "disable_policy",
+    "force_igmp_version",
+    "arp_announce",
+    "arp_ignore",
+    "promote_secondaries",
+    "arp_accept",
+    "arp_notify",
+    "accept_local",
+    "src_valid_mark",
+    "proxy_arp_pvlan",
+    "route_localnet",
+    "igmpv2_unsolicited_report_interval",
+    "igmpv3_unsolicited_report_interval",
+    "ignore_routes_with_linkdown",
+    "drop_unicast_in_l2_multicast",
+    "drop_gratuitous_arp",
+    "bc_forwarding",
+    "arp_evict_nocarrier",
+];
+
+impl V4 {
+    /// The setting of that name, if it can be set by netlink.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let (number, known) = (1_u16..).zip(V4_NAMES).find(|(_, known)| *known == name)?;
+        Some(Self(known, number))
+    }
+}
+
 /// Values of a pod's sysctls, by path below `/proc/sys/net`, for example `ipv6/conf/eth0/accept_ra`.
 pub(crate) type Values = BTreeMap<String, String>;
 
 impl Net {
     /// Sets IPv4 sysctls of one link in one request, zeros included.
-    pub(crate) async fn set_v4(&self, link: &Link, values: &[(V4, u32)]) -> Result<(), Error> {
+    pub(crate) async fn set_v4(&self, link: &Link, values: &[(V4, i32)]) -> Result<(), Error> {
         let mut bytes = Vec::new();
         for (sysctl, value) in values {
             let attribute = DefaultNla::new(sysctl.1, value.to_ne_bytes().to_vec());
@@ -100,4 +145,18 @@ fn write_one(name: &str, value: &str) -> io::Result<Option<String>> {
     }
     std::fs::write(path(name), value)?;
     Ok(Some(old))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_agree() {
+        for known in [FORWARDING, RP_FILTER, ARP_ANNOUNCE, ARP_IGNORE, ARP_NOTIFY] {
+            assert_eq!(V4::named(known.0), Some(known));
+        }
+        assert_eq!(V4::named("arp_evict_nocarrier").map(|known| known.1), Some(33));
+        assert_eq!(V4::named("none"), None);
+    }
 }

@@ -32,8 +32,8 @@ pub(super) async fn apply(
     Ok(())
 }
 
-/// IPv4 sysctls of the plane, set by netlink.
-fn wanted_v4(plan: &PlannedAttachment) -> Vec<(V4, u32)> {
+/// IPv4 sysctls of the plane, set by netlink, those last that its configuration asks for.
+fn wanted_v4(plan: &PlannedAttachment) -> Vec<(V4, i32)> {
     // An address answers ARP on its own plane alone, and asks with that plane's address.
     let mut values = vec![(ARP_IGNORE, 1), (ARP_ANNOUNCE, 2)];
     if is_steered(plan) {
@@ -42,9 +42,15 @@ fn wanted_v4(plan: &PlannedAttachment) -> Vec<(V4, u32)> {
     }
     if !is_adopted(plan) {
         values.push((ARP_NOTIFY, 1));
-        values.push((FORWARDING, u32::from(plan.forward)));
+        values.push((FORWARDING, i32::from(plan.forward)));
     }
+    values.extend(plan.sysctls.iter().filter_map(|(name, value)| by_netlink(name, value)));
     values
+}
+
+/// A setting of the configuration that netlink can carry; the others are written as files.
+fn by_netlink(name: &str, value: &str) -> Option<(V4, i32)> {
+    Some((V4::named(name.strip_prefix("ipv4.")?)?, value.parse().ok()?))
 }
 
 fn v4_name(plan: &PlannedAttachment, sysctl: V4) -> String {
@@ -66,8 +72,10 @@ fn wanted_files(plan: &PlannedAttachment) -> Values {
         v6("disable_ipv6", "0");
         v6("forwarding", if plan.forward { "1" } else { "0" });
         v6("ndisc_notify", "1");
+        // Else a link that goes down loses its addresses, and the identity with them.
+        v6("keep_addr_on_down", "1");
     }
-    for (name, value) in &plan.sysctls {
+    for (name, value) in plan.sysctls.iter().filter(|(name, value)| by_netlink(name, value).is_none()) {
         if let Some((family, name)) = name.split_once('.') {
             values.insert(format!("{family}/conf/{}/{name}", plan.ifname), value.clone());
         }

@@ -1,11 +1,12 @@
-//! Host-device planes: an interface of the node moves into the pod and comes back under its old name.
+//! Host-device planes: an interface of the node moves into the pod and comes back as it was.
 //!
 //! ```text
-//! ip link set ens5 down; ip link set ens5 name POD netns PID alias multiplane:ens5
+//! ip link set ens5 down alias "multiplane:5a0c1d2e ens5 up mtu 1500 mac 52:54:00:12:34:56 192.0.2.7/24"
+//! ip link set ens5 name net1 netns POD
 //! ```
 //!
-//! The old name lies in the alias too: an alias survives moves, so a device can be given back even when the record is
-//! lost.
+//! Who has the device and what it was before stands in its alias: an alias survives moves, so the device can be given
+//! back when the record is lost, and when the pod's namespace died and the kernel put it back under the pod's name.
 
 use std::path::Path;
 
@@ -14,64 +15,70 @@ use planes::plan::{DeviceSelector, HostDeviceLink, PlannedAttachment};
 use planes::pod_network::HostSide;
 use planes::{IfName, MacAddr};
 
-use super::Created;
 use super::message::{Message, planned_mac};
+use super::note::Note;
+use super::{Created, Mark};
 use crate::{Error, Link, Net};
 
-const ALIAS: &str = "multiplane:";
-
-/// A device in a pod that must go back to the node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldDevice {
-    /// Its name inside the pod.
-    pub pod_ifname: IfName,
-    /// Its name on the node.
-    pub host_ifname: IfName,
-}
-
-/// Moves the device into the pod.
+/// Moves the device into the pod. The alias comes first: whatever happens then, it says whose the device is.
 pub(super) async fn take(
     host: &Net,
     pod: &Net,
+    mark: Mark,
     plan: &PlannedAttachment,
     device: &HostDeviceLink,
 ) -> Result<Created, Error> {
     let link = find(host, &device.device).await?;
-    let object = || format!("device {:?}", link.name.as_str());
-    if link.is_loopback {
-        return Err(Error::refused(object(), "the loopback device cannot be moved"));
-    }
-    if let Some(kind) = link.kind.as_ref().filter(|_| !device.allow_loss) {
-        let reason = format!(
-            "is a virtual device ({kind}) and dies with the pod's namespace; set \"allowLoss\": true if that is meant"
-        );
-        return Err(Error::refused(object(), reason));
-    }
+    refuse_unfit(&link, device)?;
     if pod.link_by_name(&plan.ifname).await?.is_some() {
         return Err(Error::refused(
             format!("interface {:?}", plan.ifname.as_str()),
             "exists in the pod already",
         ));
     }
-    let message = Message::at(link.index)
-        .down()
-        .with(LinkAttribute::IfName(plan.ifname.to_string()))
-        .with(LinkAttribute::IfAlias(format!("{ALIAS}{}", link.name)))
-        .in_netns(pod.netns());
-    host.set_link(&link.name, message).await?;
-    let host_side = HostSide { ifname: link.name.clone(), bridge: None };
-    match settle(pod, plan).await {
-        Ok(moved) => Ok(Created::from_link(&moved, Some(host_side))),
+    let note = Note::of(mark, &link, host.addresses_of(&link).await?)?;
+    let alias = Message::at(link.index).with(LinkAttribute::IfAlias(note.to_string()));
+    host.set_link(&link.name, alias).await?;
+    let name = LinkAttribute::IfName(plan.ifname.to_string());
+    let message = Message::at(link.index).down().with(name).in_netns(pod.netns());
+    let moved = host.set_link(&link.name, message).await;
+    let settled = async {
+        moved?;
+        settle(pod, plan).await
+    };
+    match settled.await {
+        Ok(moved) => {
+            let host_side = HostSide { ifname: link.name.clone(), bridge: None };
+            Ok(Created::from_link(&moved, Some(host_side)))
+        }
         Err(error) => {
-            let held = HeldDevice { pod_ifname: plan.ifname.clone(), host_ifname: link.name.clone() };
             // The device goes back; what kept it from being set up is the error to report.
-            let _ = give_back(host, pod, &held).await;
+            let _ = give_back(host, Some(pod), mark, plan).await;
             Err(error)
         }
     }
 }
 
-/// Address and MTU as planned. A device whose address we change gets its own back from its permanent one.
+fn refuse_unfit(link: &Link, device: &HostDeviceLink) -> Result<(), Error> {
+    let object = || format!("device {:?}", link.name.as_str());
+    if link.is_loopback {
+        return Err(Error::refused(object(), "the loopback device cannot be moved"));
+    }
+    if link.master.is_some() {
+        return Err(Error::refused(object(), "is a port of a bridge or bond; take it out of there first"));
+    }
+    match link.kind.as_ref().filter(|_| !device.allow_loss) {
+        Some(kind) => {
+            let reason = format!(
+                "is a virtual device ({kind}) and dies with the pod's namespace; set \"allowLoss\": true if that is meant"
+            );
+            Err(Error::refused(object(), reason))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Address and MTU as planned.
 async fn settle(pod: &Net, plan: &PlannedAttachment) -> Result<Link, Error> {
     let link = pod.existing_link(&plan.ifname).await?;
     let mac = planned_mac(plan);
@@ -136,25 +143,42 @@ fn first_net(home: &Path) -> Option<String> {
     })
 }
 
-/// Moves a device back under its old name. Succeeds if it is not in the pod.
-pub(super) async fn give_back(host: &Net, pod: &Net, held: &HeldDevice) -> Result<(), Error> {
-    let Some(link) = pod.link_by_name(&held.pod_ifname).await? else { return Ok(()) };
-    let alias = format!("{ALIAS}{}", held.host_ifname);
-    if link.alias.as_deref() != Some(alias.as_str()) {
-        // An interface of that name which we did not move there is not ours to take.
-        return Ok(());
+/// Gives the device back as it was: from the pod, or, where the pod's namespace died before, from under the pod's name
+/// on the node. Succeeds if this attachment has none.
+pub(super) async fn give_back(
+    host: &Net,
+    pod: Option<&Net>,
+    mark: Mark,
+    plan: &PlannedAttachment,
+) -> Result<(), Error> {
+    if let Some(pod) = pod
+        && let Some((link, note)) = pod.links().await?.into_iter().find_map(|link| ours(link, mark))
+    {
+        let message = note.undoing(link.index).in_netns(host.netns());
+        pod.set_link(&link.name, message).await?;
+        return note.revive(host).await;
     }
-    let message = Message::at(link.index)
-        .down()
-        .with(LinkAttribute::IfName(held.host_ifname.to_string()))
-        .with(LinkAttribute::IfAlias(String::new()))
-        .in_netns(host.netns());
-    pod.set_link(&link.name, message).await
+    match stranded(host, mark, plan).await? {
+        Some((link, note)) => {
+            host.set_link(&link.name, note.undoing(link.index)).await?;
+            note.revive(host).await
+        }
+        None => Ok(()),
+    }
 }
 
-/// The old name of a device in the pod, from its alias.
-pub(super) async fn held(pod: &Net, plan: &PlannedAttachment) -> Result<Option<HeldDevice>, Error> {
-    let link = pod.link_by_name(&plan.ifname).await?;
-    let old = link.and_then(|link| link.alias?.strip_prefix(ALIAS)?.parse::<IfName>().ok());
-    Ok(old.map(|host_ifname| HeldDevice { pod_ifname: plan.ifname.clone(), host_ifname }))
+/// A link whose alias says that this attachment has it.
+fn ours(link: Link, mark: Mark) -> Option<(Link, Note)> {
+    let note = Note::read(link.alias.as_deref()?, mark)?;
+    Some((link, note))
+}
+
+/// The device on the node itself: the kernel puts it there when the pod's namespace dies, under the pod's name or,
+/// where that is taken, under one of its own choice. That one is found by looking at all.
+async fn stranded(host: &Net, mark: Mark, plan: &PlannedAttachment) -> Result<Option<(Link, Note)>, Error> {
+    let likely = host.link_by_name(&plan.ifname).await?;
+    if let Some(found) = likely.and_then(|link| ours(link, mark)) {
+        return Ok(Some(found));
+    }
+    Ok(host.links().await?.into_iter().find_map(|link| ours(link, mark)))
 }

@@ -7,6 +7,7 @@ mod host_device;
 mod ipvlan;
 mod macvlan;
 mod message;
+mod note;
 mod ptp;
 mod remove;
 mod veth;
@@ -20,7 +21,6 @@ use sha2::{Digest, Sha256};
 
 use crate::{Drift, Error, Link, Net};
 
-pub use host_device::HeldDevice;
 pub(crate) use message::Message;
 pub use remove::remove;
 
@@ -99,12 +99,12 @@ pub async fn create(host: &Net, pod: &Net, mark: Mark, plan: &PlannedAttachment)
     }
     match &plan.link {
         LinkPlan::Bridge(bridge) => bridge::create(host, pod, mark, plan, bridge).await,
-        LinkPlan::Vxlan(vxlan) => bridge::create(host, pod, mark, plan, &vxlan.bridge).await,
+        LinkPlan::Vxlan(vxlan) => bridge::create(host, pod, mark, plan, &vxlan::bridge_of(vxlan)).await,
         LinkPlan::Ptp => ptp::create(host, pod, mark, plan).await,
         LinkPlan::Macvlan(macvlan) => macvlan::create(host, pod, mark, plan, macvlan).await,
         LinkPlan::Ipvlan(ipvlan) => ipvlan::create(host, pod, mark, plan, ipvlan).await,
         LinkPlan::Vlan(vlan) => vlan::create(host, pod, mark, plan, vlan).await,
-        LinkPlan::HostDevice(device) => host_device::take(host, pod, plan, device).await,
+        LinkPlan::HostDevice(device) => host_device::take(host, pod, mark, plan, device).await,
         LinkPlan::Adopted => adopted::find(pod, plan).await,
     }
 }
@@ -142,7 +142,12 @@ pub async fn check(
     attachment: &Attachment,
 ) -> Result<Vec<Drift>, Error> {
     let Some(link) = pod.link_by_name(&attachment.ifname).await? else {
-        return Ok(vec![Drift::new(format!("interface {} is gone", attachment.ifname))]);
+        let renamed = pod.link_by_index(attachment.index).await?;
+        let object = format!("interface {}", attachment.ifname);
+        return Ok(vec![Drift::new(match renamed {
+            Some(other) => format!("{object} was renamed to {}", other.name),
+            None => format!("{object} is gone"),
+        })]);
     };
     let mut drift = compare_link(&link, attachment);
     let more = match &plan.link {
@@ -161,6 +166,9 @@ pub async fn check(
 fn compare_link(link: &Link, attachment: &Attachment) -> Vec<Drift> {
     let mut drift = Vec::new();
     let object = format!("interface {}", link.name);
+    if link.index != attachment.index {
+        drift.push(Drift::new(format!("{object} was replaced by another of that name")));
+    }
     if !link.is_up {
         drift.push(Drift::new(format!("{object} is down")));
     }

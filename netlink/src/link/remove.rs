@@ -5,11 +5,12 @@
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkAttribute;
+use planes::IfName;
 use planes::plan::{LinkPlan, PlannedAttachment};
 
 use super::message::Message;
 use super::{Mark, host_device};
-use crate::net::CHANGE;
+use crate::net::{CHANGE, Change};
 use crate::{Error, Net};
 
 /// Removes every link of one attachment: devices of the node go back first, the rest is deleted by group inside
@@ -18,23 +19,20 @@ use crate::{Error, Net};
 /// Returns what could not be removed; goes on after each failure.
 pub async fn remove(host: &Net, pod: Option<&Net>, mark: Mark, plans: &[PlannedAttachment]) -> Vec<Error> {
     let mut errors = Vec::new();
+    for plan in plans.iter().filter(|plan| matches!(plan.link, LinkPlan::HostDevice(_))) {
+        errors.extend(host_device::give_back(host, pod, mark, plan).await.err());
+    }
     if let Some(pod) = pod {
-        for plan in plans.iter().filter(|plan| matches!(plan.link, LinkPlan::HostDevice(_))) {
-            errors.extend(give_back(host, pod, plan).await.err());
-        }
         errors.extend(remove_group(pod, mark, plans).await);
     }
-    for plan in plans.iter().filter(|plan| has_host_end(plan)) {
-        errors.extend(host.remove_link(&plan.host_ifname).await.err());
-    }
+    let ends = plans.iter().filter(|plan| has_host_end(plan)).map(|plan| removing(&plan.host_ifname));
+    errors.extend(host.change_each(ends.collect()).await.into_iter().filter_map(Result::err));
     errors
 }
 
-async fn give_back(host: &Net, pod: &Net, plan: &PlannedAttachment) -> Result<(), Error> {
-    match host_device::held(pod, plan).await? {
-        Some(held) => host_device::give_back(host, pod, &held).await,
-        None => Ok(()),
-    }
+fn removing(name: &IfName) -> Change {
+    let message = RouteNetlinkMessage::DelLink(Message::named(name).into_inner());
+    Change::remove("delete interface", name.to_string(), message)
 }
 
 /// Whether the kind has an end on the node that is deleted with us.

@@ -13,16 +13,28 @@ use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use planes::plan::{PlannedAttachment, VxlanLink, VxlanRemotes};
+use planes::Mtu;
+use planes::plan::{BridgeLink, PlannedAttachment, VxlanLink, VxlanRemotes};
 
 use super::message::Message;
 use super::{bridge, master};
 use crate::error::or_exists;
 use crate::{Drift, Error, Link, Net};
 
+/// What VXLAN adds to each frame: inner Ethernet, VXLAN, UDP, and the outer IPv4 or IPv6 header (RFC 7348, 5).
+const OVERHEAD_V4: u32 = 50;
+const OVERHEAD_V6: u32 = 70;
+
+/// The bridge part. Unless told otherwise, its MTU leaves room for the tunnel on a network of 1500.
+pub(super) fn bridge_of(plan: &VxlanLink) -> BridgeLink {
+    let overhead = if plan.local.is_ipv4() { OVERHEAD_V4 } else { OVERHEAD_V6 };
+    let room = Mtu::try_from(u64::from(1500 - overhead)).ok();
+    BridgeLink { bridge_mtu: plan.bridge.bridge_mtu.or(room), ..plan.bridge.clone() }
+}
+
 /// The bridge, the VXLAN device as its port, and the device's remotes.
 pub(super) async fn ensure(host: &Net, plan: &VxlanLink) -> Result<(), Error> {
-    let bridge = bridge::ensure(host, &plan.bridge).await?;
+    let bridge = bridge::ensure(host, &bridge_of(plan)).await?;
     let device = match host.link_by_name(&plan.device).await? {
         Some(link) => link,
         None => make(host, plan).await?,
@@ -57,7 +69,10 @@ async fn make(host: &Net, plan: &VxlanLink) -> Result<Link, Error> {
             IpAddr::V6(group) => InfoVxlan::Group6(*group),
         });
     }
-    let message = Message::named(&plan.device).of_kind(InfoKind::Vxlan, Some(InfoData::Vxlan(data))).up();
+    let message = Message::named(&plan.device)
+        .with_mtu(bridge_of(plan).bridge_mtu)
+        .of_kind(InfoKind::Vxlan, Some(InfoData::Vxlan(data)))
+        .up();
     let made =
         host.add_link(&plan.device, message).await.map_err(|error| error.lacking("VXLAN (module vxlan)"));
     or_exists(made)?;
@@ -99,7 +114,7 @@ pub(super) async fn check(
     plan: &PlannedAttachment,
     vxlan: &VxlanLink,
 ) -> Result<Vec<Drift>, Error> {
-    let mut drift = bridge::check(host, pod_end, plan, &vxlan.bridge).await?;
+    let mut drift = bridge::check(host, pod_end, plan, &bridge_of(vxlan)).await?;
     let bridge = host.link_by_name(&vxlan.bridge.bridge.as_ifname()).await?;
     match host.link_by_name(&vxlan.device).await? {
         None => drift.push(Drift::new(format!("vxlan device {} is gone", vxlan.device))),
@@ -122,7 +137,7 @@ pub(super) async fn check(
 }
 
 pub(super) async fn remove_unused(host: &Net, plan: &VxlanLink) -> Result<(), Error> {
-    let mut bridge = plan.bridge.clone();
+    let mut bridge = bridge_of(plan);
     bridge.uplink = Some(plan.device.clone());
     bridge::remove_unused(host, &bridge).await?;
     let gone = host.link_by_name(&plan.bridge.bridge.as_ifname()).await?.is_none();

@@ -3,9 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod adopted;
 mod bridge;
+mod host_device;
+mod identity;
 mod lacking;
 mod macvlan;
 mod ptp;
 mod replies;
+mod vxlan;
 mod world;
