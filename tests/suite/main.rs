@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test's helper is a failed test")]
 
 mod attach;
+mod conformance;
 mod lifecycle;
 mod real_parts;
