@@ -77,7 +77,7 @@ async fn routes(
         main_routes(plan, assigned).into_iter().filter(here).map(|route| (MAIN_TABLE, route)).collect();
     let own = table_of(link.index);
     if is_steered(plan) {
-        let routes = steer::routes(pod, plan, link, assigned, family).await?;
+        let routes = steer::own_routes(plan, assigned, family);
         wanted.extend(routes.into_iter().map(|route| (own, route)));
     }
     let found = pod.routes(family).await?;

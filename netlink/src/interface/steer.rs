@@ -63,8 +63,8 @@ pub(super) fn rules(addresses: impl Iterator<Item = IpAddr>, table: u32) -> impl
     })
 }
 
-/// The plane's table: its subnets, its routes (an adopted interface's are found in the main table), its default.
-pub(super) async fn routes(
+/// The plane's table: what the plane itself brings, and what an adopted interface has in the main table at this moment.
+async fn routes(
     pod: &Net,
     plan: &PlannedAttachment,
     link: &Link,
@@ -72,6 +72,14 @@ pub(super) async fn routes(
     family: Family,
 ) -> Result<Vec<Route>, Error> {
     let mut routes = if is_adopted(plan) { routes_through(pod, family, link).await? } else { Vec::new() };
+    routes.extend(own_routes(plan, assigned, family));
+    Ok(in_order(routes))
+}
+
+/// What the plane itself brings: its subnets, its routes, its default. CHECK compares no more than this, as routes through
+/// an adopted interface may come later and are others'.
+pub(super) fn own_routes(plan: &PlannedAttachment, assigned: &[Assigned], family: Family) -> Vec<Route> {
+    let mut routes = Vec::new();
     if !matches!(plan.link, planes::plan::LinkPlan::Ptp) {
         let subnets = assigned.iter().filter(|one| !is_host(one.address));
         routes.extend(subnets.map(|one| plain(subnet(one.address), None)));
@@ -82,7 +90,11 @@ pub(super) async fn routes(
     if !has_gateway(assigned, family) {
         routes.retain(|route| route.dst != any(family));
     }
-    // A gateway must be on link before a route may name it.
+    in_order(routes)
+}
+
+/// Each destination once, and a gateway's own route before one that names it.
+fn in_order(mut routes: Vec<Route>) -> Vec<Route> {
     routes.sort_by_key(|route| route.gw.is_some());
     let mut seen = Vec::new();
     routes.retain(|route| {
@@ -90,7 +102,7 @@ pub(super) async fn routes(
         seen.push((route.dst, route.priority));
         fresh
     });
-    Ok(routes)
+    routes
 }
 
 fn subnet(address: IpNetwork) -> IpNetwork {

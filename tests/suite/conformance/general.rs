@@ -12,8 +12,8 @@ fn g1_exit_code_is_zero_only_on_success_and_errors_are_objects_on_stdout() {
     let pod = world.pod();
 
     let good = world.call("ADD", &pod.environment(), &conf_of(&world, "1.0.0"));
-    let bad =
-        world.call("ADD", &pod.environment(), &world.conf(json!({"cniVersion": "1.0.0", "defualt": []})));
+    let edit = json!({"cniVersion": "1.0.0", "defualt": []});
+    let bad = world.call("ADD", &world.pod().environment(), &world.conf(edit));
 
     assert_eq!((good.status, good.code()), (Some(0), None));
     assert_refused(&bad, 2, &["defualt", "did you mean \"default\""]);
