@@ -95,7 +95,7 @@ pub async fn raise_loopback(pod: &Net) -> Result<(), Error> {
 
 /// Configures the pod's side of one plane. An adopted interface keeps its addresses, and `assigned` is ignored.
 ///
-/// What was changed already when an error comes is undone by [`release`] and [`restore`] or goes with the link.
+/// What was changed already when an error comes is undone by [`release`] and [`restore()`] or goes with the link.
 ///
 /// # Errors
 /// Operation and object of the step that failed.

@@ -1,5 +1,5 @@
 //! The network configuration as written: one type per object, nothing decided yet. What is meant is decided in
-//! [`crate::resolve`].
+//! [`mod@crate::resolve`].
 
 mod ipam;
 mod kind;
