@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use planes::PlaneName;
 
+use crate::delegate;
+
 /// An address cannot be leased or given back.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -47,6 +49,9 @@ pub enum Error {
         /// The attachment that has it, `<container>@<interface>`.
         owner: String,
     },
+    /// An IPAM plugin failed.
+    #[error(transparent)]
+    Delegate(#[from] delegate::Error),
 }
 
 impl Error {
@@ -59,6 +64,15 @@ impl Error {
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         matches!(self, Self::Exhausted { .. })
+    }
+
+    /// What an IPAM plugin itself said, if it did.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&delegate::Refusal> {
+        match self {
+            Self::Delegate(error) => error.refusal(),
+            Self::Io { .. } | Self::Locked { .. } | Self::Exhausted { .. } | Self::Taken { .. } => None,
+        }
     }
 
     /// Whether the lock could not be had in time.

@@ -1,7 +1,9 @@
 //! Who has which address: the embedded store of leases, and the protocol by which other IPAM plugins are asked.
 
-#![forbid(unsafe_code)]
+// One call is not to be had without: `delegate::orphan`, where the parent's death becomes the plugin's.
+#![deny(unsafe_code)]
 
+pub mod delegate;
 mod error;
 mod range;
 mod sticky;
