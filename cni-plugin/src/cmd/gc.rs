@@ -33,7 +33,7 @@ pub async fn run(variables: &Variables, input: &Input) -> Result<(), Failure> {
     errors.extend(Store::new(state.directory(), "").sweep(LOCK_PATIENCE).err().map(Error::from));
     errors.extend(state.sweep_claims().err().map(Error::from));
     errors.extend(remove_fixtures(input).await);
-    errors.extend(delegation::forward_gc(variables, input).await);
+    errors.extend(delegation::forward_gc(&state, variables, input).await);
     let mut errors = errors.into_iter();
     errors.next().map_or(Ok(()), |error| Err(Failure { error, undo: errors.collect() }))
 }

@@ -8,6 +8,7 @@ use netlink::{Net, Netns};
 use planes::plan::{LinkPlan, PlannedAttachment};
 use planes::{IfName, NetConf, PlaneName};
 
+use crate::delegation;
 use crate::error::Error;
 use crate::request;
 use crate::spec::Input;
@@ -18,14 +19,17 @@ use crate::spec::error::chain;
 ///
 /// # Errors
 /// Why no ADD can succeed.
-pub async fn run(_variables: &Variables, input: &Input) -> Result<(), Error> {
+pub async fn run(variables: &Variables, input: &Input) -> Result<(), Error> {
     let conf = NetConf::parse(&input.conf)?;
     let mut reasons: Vec<String> = request::state(input).refusal().into_iter().collect();
     let host = Net::open(Netns::current()?)?;
     let needed = needed(&conf);
     for (plane, planned) in request::catalogue(&conf, &input.name) {
         let lacking = match planned {
-            Ok(planned) => lacking(&host, &planned).await?,
+            Ok(planned) => match lacking(&host, &planned).await? {
+                Some(lacking) => Some(lacking),
+                None => delegation::refusal(&planned, variables, input).await.map(|error| chain(&error)),
+            },
             Err(error) => Some(chain(&error)),
         };
         let Some(lacking) = lacking.map(|text| format!("plane {plane}: {text}")) else { continue };

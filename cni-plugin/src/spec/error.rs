@@ -97,6 +97,10 @@ pub fn code(error: &Error) -> u32 {
         Error::Netns { .. } => INVALID_ENVIRONMENT,
         Error::OwnNetns { .. } => INVALID_NETNS,
         Error::Deadline { .. } => TRY_AGAIN,
+        // a plugin that refuses speaks the same language: its code is passed on
+        Error::Ipam(error) if error.refusal().is_some() => {
+            error.refusal().map_or(ADDRESSES, |said| said.code)
+        }
         Error::Ipam(error) if error.is_exhausted() || error.is_locked() => TRY_AGAIN,
         Error::NotAvailable { .. } => NOT_AVAILABLE,
         Error::State(_) | Error::Runtime(_) => IO_FAILURE,

@@ -16,6 +16,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{RouteMessage, RouteType};
+use planes::IfName;
 use planes::MacAddr;
 use planes::plan::{LinkPlan, MacPlan, PlannedAttachment};
 use planes::pod_network::{Role, Route};
@@ -91,6 +92,16 @@ fn is_adopted(plan: &PlannedAttachment) -> bool {
 pub async fn raise_loopback(pod: &Net) -> Result<(), Error> {
     let Some(lo) = pod.link_by_index(1).await? else { return Ok(()) };
     if lo.is_up { Ok(()) } else { pod.set_link(&lo.name, Message::at(lo.index).up()).await }
+}
+
+/// Brings an interface up before it has addresses, for an address plugin that asks over it
+/// (`ip link set IFNAME up`).
+///
+/// # Errors
+/// If the kernel refuses, or there is no such interface.
+pub async fn raise(pod: &Net, ifname: &IfName) -> Result<(), Error> {
+    let link = pod.existing_link(ifname).await?;
+    pod.set_link(&link.name, Message::at(link.index).up()).await
 }
 
 /// Configures the pod's side of one plane. An adopted interface keeps its addresses, and `assigned` is ignored.

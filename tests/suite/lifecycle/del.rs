@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testbed::plugin::Environment;
 
-use super::stage::{STATE, Stage, conf, environment, run};
+use super::stage::{STATE, Stage, chained_conf, conf, environment, run};
 
 #[test]
 fn a_late_del_of_the_dead_sandbox_leaves_the_living_pod_alone() {
@@ -118,6 +118,21 @@ fn del_of_a_container_that_was_never_added_is_fine() {
     stage.done("DEL", &environment("never", &pod).without("CNI_NETNS"), &conf());
 
     assert_eq!(stage.picture(&pod), before);
+}
+
+#[test]
+fn del_gives_a_delegated_address_back_also_when_the_namespace_is_gone() {
+    let stage = Stage::new();
+    let (pod, prev) = stage.pod_with_primary();
+    stage.done("ADD", &environment("c1", &pod), &chained_conf(&prev));
+    let reserved = |stage: &Stage| stage.files().keys().filter(|path| path.contains("10.75.9.")).count();
+    assert_eq!(reserved(&stage), 1);
+    let call = environment("c1", &pod).without("CNI_NETNS");
+    drop(pod);
+
+    stage.done("DEL", &call, &chained_conf(&prev));
+
+    assert_eq!(reserved(&stage), 0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! ADD, DEL, CHECK, GC and STATUS over an attachment's life, through the built plugin.
 
 mod del;
+mod delegates;
 mod drift;
 mod gc;
 mod repeat;

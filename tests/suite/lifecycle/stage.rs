@@ -132,6 +132,8 @@ pub(super) fn conf() -> Value {
 /// Behind another plugin: one of our planes takes the default route, one has a delegated address.
 pub(super) fn chained_conf(prev: &Value) -> Value {
     let mut conf = conf();
+    // Debian's host-local speaks nothing newer
+    conf["cniVersion"] = json!("1.0.0");
     conf["planes"][1]["ipam"] =
         json!({"type": "host-local", "ranges": [[{"subnet": "10.75.9.0/24", "gateway": "10.75.9.1"}]]});
     conf["runtimeConfig"]["io.kubernetes.cri.pod-annotations"]["multiplane.dev/planes"] =
