@@ -100,25 +100,12 @@ fn collect(node: &Netns, root: &NodeRoot) {
     Plugin::new(node, root).call("GC", &Environment::none(), &conf).success().unwrap();
 }
 
-/// Multus makes the primary and `net1`; we stand after it and attach our planes.
-fn behind_multus(root: &NodeRoot) -> Value {
-    let bridge = |name: &str, bridge: &str, subnet: &str| {
-        json!({"cniVersion": "1.0.0", "name": name, "type": "bridge", "bridge": bridge,
-               "ipam": {"type": "host-local", "ranges": [[{"subnet": subnet}]]}})
-    };
-    let delegates =
-        [bridge("first", "cni0", "10.244.0.0/24"), bridge("second", "br-second", "10.245.0.0/24")];
-    let mut conflist = telecom::conflist();
-    conflist["plugins"][0] = multus::entry(root, &delegates);
-    conflist
-}
-
 #[test]
 fn behind_the_real_multus_its_interfaces_are_adopted_and_ours_are_added() {
     let (node, pod) = (Netns::anonymous().unwrap(), Netns::anonymous().unwrap());
     let root = telecom::root([]);
     multus::install(&root);
-    root.configure("10-telecom.conflist", &behind_multus(&root));
+    root.configure("10-telecom.conflist", &telecom::behind_multus(&root));
     let cnitool = Cnitool::new(&node, &root);
     let args = kubernetes_args("u-2");
     let run = |verb: &str| cnitool.run(verb, "telecom", &pod.path_from_proc(), &[("CNI_ARGS", &args)]);
@@ -143,7 +130,7 @@ fn multus_alone_writes_no_bootstrap() {
     let (node, pod) = (Netns::anonymous().unwrap(), Netns::anonymous().unwrap());
     let root = telecom::root([]);
     multus::install(&root);
-    let mut conflist = behind_multus(&root);
+    let mut conflist = telecom::behind_multus(&root);
     conflist["plugins"].as_array_mut().unwrap().pop();
     root.configure("10-telecom.conflist", &conflist);
     let args = kubernetes_args("u-3");

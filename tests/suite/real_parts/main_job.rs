@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use testbed::iproute;
 use testbed::real::containerd::{PodSpec, Sandbox};
 use testbed::real::envoy::{Options, validate};
-use testbed::real::{Containerd, Envoy, parts};
+use testbed::real::{Containerd, Envoy, multus, parts};
 
 use super::telecom;
 
@@ -95,6 +95,28 @@ fn a_bootstrap_with_one_address_is_seen_to_lack_the_others() {
     let envoy = envoy(&sandbox, &edited);
 
     assert_ne!(as_set(telecom::reported(&envoy)), iproute::addresses(&sandbox.netns));
+}
+
+#[test]
+fn behind_multus_under_containerd_a_pod_chooses_its_planes_by_annotation() {
+    let node = Netns::anonymous().unwrap();
+    let root = telecom::root([]);
+    multus::install(&root);
+    root.configure("10-telecom.conflist", &telecom::behind_multus(&root));
+    let containerd = Containerd::start(&node, root);
+    let annotations = [("multiplane.dev/proxy", "enabled"), ("multiplane.dev/planes", "media@m0,control")];
+
+    let sandbox = containerd.run(&pod(&annotations)).unwrap();
+
+    let names = ["eth0", "net1", "m0", "ctl0"].map(str::to_owned);
+    assert_eq!(iproute::links(&sandbox.netns), BTreeSet::from(names), "oam was not asked for");
+    let envoy = envoy(&sandbox, &bootstrap(&containerd));
+    let reported = telecom::reported(&envoy);
+    assert_eq!(reported[0].to_string(), sandbox.status.addresses[0]);
+    assert_eq!(as_set(reported), iproute::addresses(&sandbox.netns));
+    drop(envoy);
+    containerd.remove(&sandbox.id).unwrap();
+    assert_eq!(telecom::leftovers(&node, containerd.root()), Vec::<String>::new());
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use netlink::Netns;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testbed::binary;
 use testbed::iproute::links;
-use testbed::real::{Envoy, NodeRoot, parts};
+use testbed::real::{Envoy, NodeRoot, multus, parts};
 
 /// The conflist that README tells people to copy.
 pub(super) fn conflist() -> Value {
@@ -26,6 +26,19 @@ pub(super) fn root(reference: impl IntoIterator<Item = PathBuf>) -> NodeRoot {
     }
     root.install(&binary::path("multiplane"));
     root
+}
+
+/// Multus makes the primary and `net1`; we stand after it and attach our planes.
+pub(super) fn behind_multus(root: &NodeRoot) -> Value {
+    let bridge = |name: &str, bridge: &str, subnet: &str| {
+        json!({"cniVersion": "1.0.0", "name": name, "type": "bridge", "bridge": bridge,
+               "ipam": {"type": "host-local", "ranges": [[{"subnet": subnet}]]}})
+    };
+    let delegates =
+        [bridge("first", "cni0", "10.244.0.0/24"), bridge("second", "br-second", "10.245.0.0/24")];
+    let mut conflist = conflist();
+    conflist["plugins"][0] = multus::entry(root, &delegates);
+    conflist
 }
 
 /// The addresses that Envoy itself reports as its node's.
