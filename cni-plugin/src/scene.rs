@@ -162,6 +162,7 @@ impl Scene {
         for planned in self.planned() {
             link::ensure_fixtures(&self.host, planned).await?;
             links.push(link::create(&self.host, pod, self.mark(), planned).await?);
+            tracing::info!(plane = %planned.plane, pod_ifname = %planned.ifname, "link ready");
         }
         Ok(links)
     }
