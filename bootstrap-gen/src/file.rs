@@ -22,6 +22,8 @@ const OWNER: &str = "owner.json";
 /// Readable for the proxy's user, whatever the umask: there is no secret inside.
 const FILE_MODE: u32 = 0o644;
 const DIRECTORY_MODE: u32 = 0o755;
+/// How often a directory that vanished is made anew.
+const RACES: usize = 3;
 
 /// A bootstrap could not be placed or taken away.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+impl Error {
+    fn is_absent(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
 }
 
 /// How a bootstrap differs from what was written.
@@ -101,12 +109,17 @@ pub fn place(
     bootstrap: &Bootstrap,
 ) -> Result<PathBuf, Error> {
     let home = directory_of(directory, pod, container)?;
-    make_directories(&home)?;
     let text = bootstrap.to_text();
     let owner = Owner { container: container.clone(), sha256: digest(text.as_bytes()) };
     let owner = serde_json::to_vec(&owner).map_err(|e| io_error("encode owner of", &home)(e.into()))?;
-    write_whole(&home, OWNER, &owner)?;
-    write_whole(&home, FILE, text.as_bytes())?;
+    let write = || {
+        make_directories(&home)?;
+        write_whole(&home, OWNER, container, &owner)?;
+        write_whole(&home, FILE, container, text.as_bytes())
+    };
+    // A late DEL of the pod's dead sandbox may remove the empty directory between two of our steps.
+    let written = (0..RACES).map(|_| write()).find(|result| !result.as_ref().is_err_and(Error::is_absent));
+    written.unwrap_or_else(write)?;
     Ok(home.join(FILE))
 }
 
@@ -116,12 +129,17 @@ pub fn place(
 /// [`Error::Io`] if something of ours cannot be removed.
 pub fn withdraw(directory: &Path, pod: Option<&Pod>, container: &ContainerId) -> Result<(), Error> {
     let home = directory_of(directory, pod, container)?;
-    if read_owner(&home)?.is_none_or(|owner| owner.container != *container) {
-        return Ok(());
+    // What a kill left half written carries the container's ID in its name.
+    remove_file(&home.join(temporary(FILE, container)))?;
+    remove_file(&home.join(temporary(OWNER, container)))?;
+    match read_owner(&home)? {
+        Some(owner) if owner.container != *container => return Ok(()),
+        Some(_) => {
+            remove_file(&home.join(FILE))?;
+            remove_file(&home.join(OWNER))?;
+        }
+        None => {}
     }
-    remove_file(&home.join(FILE))?;
-    remove_file(&home.join(temporary(FILE)))?;
-    remove_file(&home.join(OWNER))?;
     match fs::remove_dir(&home) {
         Err(error) if error.kind() != io::ErrorKind::NotFound && !is_not_empty(&error) => {
             Err(io_error("remove directory", &home)(error))
@@ -205,15 +223,15 @@ fn make_directories(home: &Path) -> Result<(), Error> {
     }
 }
 
-fn temporary(name: &str) -> String {
-    format!(".{name}.new")
+fn temporary(name: &str, container: &ContainerId) -> String {
+    format!(".{name}.{container}")
 }
 
 /// Temporary file, explicit mode, rename: readers see the old content or the new, never a part.
-fn write_whole(home: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
-    let temporary = home.join(temporary(name));
+fn write_whole(home: &Path, name: &str, container: &ContainerId, content: &[u8]) -> Result<(), Error> {
+    let temporary = home.join(temporary(name, container));
     let write = || -> io::Result<()> {
-        // One pod's ADDs do not overlap (the attachment is locked), so a leftover is a killed ADD's.
+        // One container's ADDs do not overlap (the attachment is locked), so a leftover is a killed ADD's.
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&temporary)?;
         file.set_permissions(Permissions::from_mode(FILE_MODE))?;

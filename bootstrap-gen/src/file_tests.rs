@@ -89,14 +89,21 @@ fn each_drift_is_named() {
 }
 
 #[test]
-fn a_withdrawal_after_a_kill_between_owner_and_file_leaves_nothing() {
-    let root = TempDir::new().unwrap();
-    let path = place(root.path(), None, &container("c1"), &bootstrap()).unwrap();
-    fs::rename(&path, path.with_file_name(".envoy.json.new")).unwrap();
+fn a_withdrawal_after_a_kill_in_the_middle_leaves_nothing() {
+    for (from, to) in [("envoy.json", ".envoy.json.c1"), ("owner.json", ".owner.json.c1")] {
+        let root = TempDir::new().unwrap();
+        let path = place(root.path(), None, &container("c1"), &bootstrap()).unwrap();
+        let home = path.parent().unwrap();
+        fs::rename(home.join(from), home.join(to)).unwrap();
+        if from == "owner.json" {
+            // Killed while the first file was written: the second does not exist yet.
+            fs::remove_file(&path).unwrap();
+        }
 
-    withdraw(root.path(), None, &container("c1")).unwrap();
+        withdraw(root.path(), None, &container("c1")).unwrap();
 
-    assert_eq!(entries(root.path()), 0);
+        assert_eq!(entries(root.path()), 0, "{to}");
+    }
 }
 
 #[test]

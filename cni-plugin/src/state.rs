@@ -199,6 +199,23 @@ impl State {
         remove(&path)
     }
 
+    /// Removes what a kill left of a record that was never there. Call it under the network's lock: ADD writes its first
+    /// record under it.
+    ///
+    /// # Errors
+    /// [`StateError::Io`]; a directory that does not exist holds nothing.
+    pub fn sweep_unfinished(&self) -> Result<(), StateError> {
+        let directory = self.network.join(ATTACHMENTS);
+        let Ok(entries) = fs::read_dir(&directory) else { return Ok(()) };
+        for name in entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()) {
+            let record = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new"));
+            if record.is_some_and(|record| !directory.join(record).exists()) {
+                remove(&directory.join(&name))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The keys of all records of this network, in order of their file names.
     ///
     /// # Errors

@@ -326,7 +326,8 @@ impl Locked {
             put_link(&target_of(key), &path).map_err(Error::io("lease", path))?;
         }
         for (path, address) in &self.last {
-            write_whole(path, &format!("{address}\n")).map_err(Error::io("write", path))?;
+            // In place: a file that a kill left empty only starts the round anew, and nothing else is left behind.
+            fs::write(path, format!("{address}\n")).map_err(Error::io("write", path))?;
         }
         for (place, address) in &self.remember {
             place.keep(*address)?;

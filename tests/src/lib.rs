@@ -6,4 +6,5 @@ pub mod plugin;
 pub mod probe;
 pub mod real;
 pub mod requires;
+pub mod trace;
 pub mod world;

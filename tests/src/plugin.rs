@@ -67,12 +67,7 @@ pub fn run(
     environment: &Environment,
     stdin: &[u8],
 ) -> Answer {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    command.env_clear().env("PATH", path).env("CNI_PATH", plugins);
-    if !verb.is_empty() {
-        command.env("CNI_COMMAND", verb);
-    }
-    command.envs(&environment.0);
+    environment.apply(&mut command, plugins, verb);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let begin = Instant::now();
     let child = node.run(|| command.spawn()).expect("enter the node's namespace");
@@ -120,6 +115,16 @@ impl Environment {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.0.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// Sets a command's environment to this one and what every call has.
+    pub fn apply(&self, command: &mut Command, plugins: &Path, verb: &str) {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env_clear().env("PATH", path).env("CNI_PATH", plugins);
+        if !verb.is_empty() {
+            command.env("CNI_COMMAND", verb);
+        }
+        command.envs(&self.0);
     }
 
     /// Without a variable.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::plugin::{Answer, Environment, run};
+use crate::trace::{Outcome, kill_after};
 use crate::{binary, iproute};
 
 /// A node with its own folders.
@@ -143,6 +144,14 @@ impl World {
     #[must_use]
     pub fn call_raw(&self, verb: &str, environment: &Environment, stdin: &[u8]) -> Answer {
         run(&self.node, Command::new(&self.program), &self.plugins(), verb, environment, stdin)
+    }
+
+    /// One call that is killed after its n-th system call of those that may change something.
+    #[must_use]
+    pub fn call_killed(&self, verb: &str, environment: &Environment, conf: &Value, point: usize) -> Outcome {
+        let mut command = Command::new(&self.program);
+        environment.apply(&mut command, &self.plugins(), verb);
+        kill_after(&self.node, command, conf.to_string().as_bytes(), point)
     }
 
     /// An ADD that has to succeed.

@@ -4,5 +4,6 @@
 
 mod attach;
 mod conformance;
+mod kill;
 mod lifecycle;
 mod real_parts;

@@ -31,11 +31,21 @@ pub async fn run(variables: &Variables, input: &Input) -> Result<(), Failure> {
     }
     // what a foreign hand or a kill left without a record
     errors.extend(Store::new(state.directory(), "").sweep(LOCK_PATIENCE).err().map(Error::from));
+    errors.extend(sweep_unfinished(&state).err());
     errors.extend(state.sweep_claims().err().map(Error::from));
     errors.extend(remove_fixtures(input).await);
     errors.extend(delegation::forward_gc(&state, variables, input).await);
     let mut errors = errors.into_iter();
     errors.next().map_or(Ok(()), |error| Err(Failure { error, undo: errors.collect() }))
+}
+
+/// What ADDs that were killed while they wrote their first record left.
+fn sweep_unfinished(state: &State) -> Result<(), Error> {
+    if !state.directory().is_dir() {
+        return Ok(());
+    }
+    let _lock = Store::new(state.directory(), "").lock(LOCK_PATIENCE)?;
+    Ok(state.sweep_unfinished()?)
 }
 
 /// Takes an attachment away by its record, or, where that is garbled, by its key alone.

@@ -1,0 +1,184 @@
+//! Kills a program after its n-th system call of those that may change something, counted over all its threads and
+//! children by one counter. `strace --inject` counts per call and per thread and never reaches all points.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use netlink::Netns;
+use nix::libc;
+use nix::sys::ptrace;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+/// How a traced run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Killed right after this system call.
+    Killed {
+        /// The call's name.
+        call: &'static str,
+    },
+    /// It ended by itself, before the n-th call: there are no more points.
+    Ended {
+        /// Its exit status.
+        status: i32,
+        /// What it printed on stdout.
+        stdout: String,
+    },
+}
+
+/// Runs `command` inside `netns` with `stdin`, and kills it after the `point`-th system call (from 1).
+///
+/// # Panics
+/// If it cannot be started or traced.
+#[must_use]
+pub fn kill_after(netns: &Netns, command: Command, stdin: &[u8], point: usize) -> Outcome {
+    netns.run(|| trace(command, stdin, point)).expect("enter the namespace")
+}
+
+/// The thread that starts the child is its tracer, and waits for its own children alone: other tests of this process have
+/// children too.
+fn trace(mut command: Command, stdin: &[u8], point: usize) -> Outcome {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // SAFETY: ptrace(2) is async-signal-safe and touches no memory of ours.
+    unsafe {
+        command.pre_exec(|| ptrace::traceme().map_err(Into::into));
+    }
+    let mut child = command.spawn().expect("start the traced program");
+    let mut pipe = child.stdin.take().expect("stdin is a pipe");
+    pipe.write_all(stdin).expect("a configuration fits into a pipe");
+    drop(pipe);
+    let main = Pid::from_raw(i32::try_from(child.id()).expect("a process ID"));
+    wait_for(Some(main)).expect("the program stops at its start");
+    let options = ptrace::Options::PTRACE_O_TRACESYSGOOD
+        | ptrace::Options::PTRACE_O_TRACECLONE
+        | ptrace::Options::PTRACE_O_TRACEFORK
+        | ptrace::Options::PTRACE_O_TRACEVFORK
+        | ptrace::Options::PTRACE_O_TRACEEXEC
+        | ptrace::Options::PTRACE_O_EXITKILL;
+    ptrace::setoptions(main, options).expect("set the tracer's options");
+    ptrace::syscall(main, None).expect("go on");
+    follow(main, child, point)
+}
+
+fn follow(main: Pid, mut child: Child, point: usize) -> Outcome {
+    let mut count = 0;
+    let mut status = 0;
+    let mut alive = BTreeSet::from([main]);
+    while let Some(stop) = wait_for(None) {
+        match stop {
+            WaitStatus::PtraceSyscall(pid) => {
+                if let Some(call) = finished_change(pid) {
+                    count += 1;
+                    if count == point {
+                        end(main, &mut alive);
+                        return Outcome::Killed { call };
+                    }
+                }
+                go_on(pid, None);
+            }
+            WaitStatus::Exited(pid, code) => {
+                alive.remove(&pid);
+                if pid == main {
+                    status = code;
+                }
+            }
+            WaitStatus::Signaled(pid, ..) => {
+                alive.remove(&pid);
+            }
+            // A new thread's first stop, and events of clone, fork and exec, are no signals of the program's.
+            WaitStatus::Stopped(pid, Signal::SIGSTOP | Signal::SIGTRAP)
+            | WaitStatus::PtraceEvent(pid, ..) => {
+                alive.insert(pid);
+                go_on(pid, None);
+            }
+            WaitStatus::Stopped(pid, signal) => go_on(pid, Some(signal)),
+            WaitStatus::Continued(_) | WaitStatus::StillAlive => {}
+        }
+    }
+    let mut stdout = String::new();
+    let _ = child.stdout.take().map(|mut pipe| pipe.read_to_string(&mut stdout));
+    Outcome::Ended { status, stdout }
+}
+
+/// A stop of any child of this thread; `None` when there are no more.
+fn wait_for(pid: Option<Pid>) -> Option<WaitStatus> {
+    let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
+    loop {
+        match waitpid(pid, Some(flags)) {
+            Ok(status) => return Some(status),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// A thread that was killed between its stop and now has nothing to go on with.
+fn go_on(pid: Pid, signal: Option<Signal>) {
+    let _ = ptrace::syscall(pid, signal);
+}
+
+/// Kills the program as a runtime does (SIGKILL to the process, that is to all its threads) and reaps what was traced.
+fn end(main: Pid, alive: &mut BTreeSet<Pid>) {
+    let _ = kill(main, Signal::SIGKILL);
+    while let Some(stop) = wait_for(None) {
+        match stop {
+            WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..) => {
+                alive.remove(&pid);
+            }
+            WaitStatus::PtraceSyscall(pid)
+            | WaitStatus::Stopped(pid, _)
+            | WaitStatus::PtraceEvent(pid, ..) => {
+                go_on(pid, None);
+            }
+            WaitStatus::Continued(_) | WaitStatus::StillAlive => {}
+        }
+    }
+}
+
+/// The name of the system call that this thread has just finished, if it is one that may change something outside of the
+/// process. All others leave the state as the one before them did.
+fn finished_change(pid: Pid) -> Option<&'static str> {
+    let info = ptrace::syscall_info(pid).ok()?;
+    if info.op != libc::PTRACE_SYSCALL_INFO_EXIT {
+        return None;
+    }
+    let registers = ptrace::getregs(pid).ok()?;
+    let number = libc::c_long::try_from(registers.orig_rax).ok()?;
+    let name = CHANGES.iter().find(|(change, _)| *change == number).map(|(_, name)| *name)?;
+    // Opening changes something only where it may create or truncate.
+    let creates = u64::try_from(libc::O_CREAT | libc::O_TRUNC).unwrap_or_default();
+    (number != libc::SYS_openat || registers.rdx & creates != 0).then_some(name)
+}
+
+const CHANGES: &[(libc::c_long, &str)] = &[
+    (libc::SYS_openat, "openat"),
+    (libc::SYS_write, "write"),
+    (libc::SYS_writev, "writev"),
+    (libc::SYS_sendto, "sendto"),
+    (libc::SYS_sendmsg, "sendmsg"),
+    (libc::SYS_mkdir, "mkdir"),
+    (libc::SYS_mkdirat, "mkdirat"),
+    (libc::SYS_rmdir, "rmdir"),
+    (libc::SYS_rename, "rename"),
+    (libc::SYS_renameat, "renameat"),
+    (libc::SYS_renameat2, "renameat2"),
+    (libc::SYS_link, "link"),
+    (libc::SYS_linkat, "linkat"),
+    (libc::SYS_symlink, "symlink"),
+    (libc::SYS_symlinkat, "symlinkat"),
+    (libc::SYS_unlink, "unlink"),
+    (libc::SYS_unlinkat, "unlinkat"),
+    (libc::SYS_chmod, "chmod"),
+    (libc::SYS_fchmod, "fchmod"),
+    (libc::SYS_fchmodat, "fchmodat"),
+    (libc::SYS_ftruncate, "ftruncate"),
+    (libc::SYS_flock, "flock"),
+    (libc::SYS_setns, "setns"),
+    (libc::SYS_clone, "clone"),
+    (libc::SYS_clone3, "clone3"),
+    (libc::SYS_execve, "execve"),
+];
