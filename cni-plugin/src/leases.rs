@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ipam::{Lease, Locked};
+use ipam::{Lease, Locked, Store};
 use netlink::Netns;
 use netlink::interface::Assigned;
-use planes::plan::IpamPlan;
-use planes::{AttachmentKey, PlaneName};
+use planes::plan::{EmbeddedIpam, IpamPlan};
+use planes::{AttachmentKey, NetworkName, PlaneName};
 
 use crate::error::Error;
 use crate::scene::Scene;
@@ -105,6 +105,15 @@ impl Scene {
         }
         self.record.leases.iter().map(|lease| lease.address.ip()).collect()
     }
+}
+
+/// The ranges in which an ADD would find nothing, if there are any.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn exhausted(state: &State, network: &NetworkName, ipam: &EmbeddedIpam) -> Result<Option<String>, Error> {
+    let store = Store::new(state.directory(), "");
+    Ok(store.exhausted(network, ipam, &|key| is_gone(state, key))?)
 }
 
 /// Whether nothing can use an attachment's addresses any more. Doubt means no.

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 use planes::plan::{EmbeddedIpam, RangeSet, StaticAddress};
-use planes::{AttachmentKey, PlaneName, Pod};
+use planes::{AttachmentKey, NetworkName, PlaneName, Pod};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -159,6 +159,36 @@ impl Store {
             }
         }
         result
+    }
+
+    /// The ranges of a plane in which nothing is free and nothing is left over from pods that ended without a DEL. Looks
+    /// without the lock, and lists the directory: for STATUS.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn exhausted(
+        &self,
+        network: &NetworkName,
+        ipam: &EmbeddedIpam,
+        is_gone: &dyn Fn(&AttachmentKey) -> bool,
+    ) -> Result<Option<String>, Error> {
+        let taken = self.all()?;
+        let is_full = |set: &&RangeSet| {
+            round(set, None).all(|ip| taken.contains(&ip) && !self.is_left(network, ip, is_gone))
+        };
+        Ok(ipam.range_sets.iter().find(is_full).map(describe))
+    }
+
+    /// Whether a lease's record is missing, or its pod has ended.
+    fn is_left(
+        &self,
+        network: &NetworkName,
+        address: IpAddr,
+        is_gone: &dyn Fn(&AttachmentKey) -> bool,
+    ) -> bool {
+        let Ok(target) = fs::read_link(self.path(address)) else { return false };
+        let record = self.leases().join(target);
+        !record.exists() || owner_of(&record, network).is_some_and(|owner| is_gone(&owner))
     }
 
     fn all(&self) -> Result<HashSet<IpAddr>, Error> {
@@ -311,9 +341,7 @@ impl Locked {
         address: IpAddr,
         is_gone: &dyn Fn(&AttachmentKey) -> bool,
     ) -> bool {
-        let Ok(target) = fs::read_link(self.store.path(address)) else { return false };
-        let record = self.store.leases().join(target);
-        !record.exists() || owner_of(&record, key).is_some_and(|owner| is_gone(&owner))
+        self.store.is_left(&key.network, address, is_gone)
     }
 
     /// Makes the chosen addresses the attachment's. Its record must be written already.
@@ -346,9 +374,9 @@ fn target_of(key: &AttachmentKey) -> PathBuf {
 }
 
 /// The attachment whose record that is; inverse of [`target_of`] within one network.
-fn owner_of(record: &Path, like: &AttachmentKey) -> Option<AttachmentKey> {
+fn owner_of(record: &Path, network: &NetworkName) -> Option<AttachmentKey> {
     let (container, ifname) = record.file_stem()?.to_str()?.split_once('@')?;
-    let network = like.network.clone();
+    let network = network.clone();
     Some(AttachmentKey { network, container: container.parse().ok()?, ifname: ifname.parse().ok()? })
 }
 

@@ -278,3 +278,20 @@ fn hammer(root: &Path) {
         fs::remove_file(record).unwrap();
     }
 }
+
+#[test]
+fn a_range_counts_as_exhausted_when_nothing_is_free_and_nobody_has_gone() {
+    let world = World::new();
+    let ipam = ipam("10.0.0.1", "10.0.0.2");
+    let network = "telecom".parse().unwrap();
+    let exhausted =
+        |is_gone: &dyn Fn(&AttachmentKey) -> bool| world.store.exhausted(&network, &ipam, is_gone).unwrap();
+
+    assert_eq!(exhausted(&|_| false), None);
+    world.add("a", &ipam).unwrap();
+    assert_eq!(exhausted(&|_| false), None);
+    world.add("b", &ipam).unwrap();
+
+    assert!(exhausted(&|_| false).is_some_and(|ranges| ranges.contains("10.0.0.1")));
+    assert_eq!(exhausted(&|owner| owner.container.as_str() == "a"), None);
+}

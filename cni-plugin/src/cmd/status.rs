@@ -5,11 +5,12 @@
 //! ask for it; it is a warning, unless the configuration is `strict`.
 
 use netlink::{Net, Netns};
-use planes::plan::{LinkPlan, PlannedAttachment};
+use planes::plan::{IpamPlan, LinkPlan, PlannedAttachment};
 use planes::{IfName, NetConf, PlaneName};
 
 use crate::delegation;
 use crate::error::Error;
+use crate::leases;
 use crate::request;
 use crate::spec::Input;
 use crate::spec::env::Variables;
@@ -21,14 +22,17 @@ use crate::spec::error::chain;
 /// Why no ADD can succeed.
 pub async fn run(variables: &Variables, input: &Input) -> Result<(), Error> {
     let conf = NetConf::parse(&input.conf)?;
-    let mut reasons: Vec<String> = request::state(input).refusal().into_iter().collect();
+    if let Some(refusal) = request::state(input).refusal() {
+        return Err(Error::NotAvailable { reasons: vec![refusal] });
+    }
+    let mut reasons = Vec::new();
     let host = Net::open(Netns::current()?)?;
     let needed = needed(&conf);
     for (plane, planned) in request::catalogue(&conf, &input.name) {
         let lacking = match planned {
             Ok(planned) => match lacking(&host, &planned).await? {
                 Some(lacking) => Some(lacking),
-                None => delegation::refusal(&planned, variables, input).await.map(|error| chain(&error)),
+                None => no_addresses(&planned, variables, input).await?,
             },
             Err(error) => Some(chain(&error)),
         };
@@ -53,6 +57,24 @@ async fn lacking(host: &Net, planned: &PlannedAttachment) -> Result<Option<Strin
     let Some((role, ifname)) = parent(&planned.link) else { return Ok(None) };
     let found = host.link_by_name(ifname).await?;
     Ok(found.is_none().then(|| format!("{role} {:?} is no interface of this node", ifname.as_str())))
+}
+
+/// Why a plane has no address to give, if so.
+async fn no_addresses(
+    planned: &PlannedAttachment,
+    variables: &Variables,
+    input: &Input,
+) -> Result<Option<String>, Error> {
+    match &planned.ipam {
+        IpamPlan::None => Ok(None),
+        IpamPlan::Delegated(_) => {
+            Ok(delegation::refusal(planned, variables, input).await.map(|error| chain(&error)))
+        }
+        IpamPlan::Embedded(ipam) => {
+            let exhausted = leases::exhausted(&request::state(input), &input.name, ipam)?;
+            Ok(exhausted.map(|ranges| format!("every address of {ranges} is leased")))
+        }
+    }
 }
 
 /// The interface of the node that a plane hangs on.

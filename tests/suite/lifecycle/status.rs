@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testbed::plugin::Environment;
 
-use super::stage::{STATE, Stage, conf};
+use super::stage::{STATE, Stage, conf, environment};
 
 fn with_macvlan(plane: usize) -> Value {
     let mut conf = conf();
@@ -52,6 +52,34 @@ fn a_missing_master_of_the_primary_takes_the_node_out() {
 
     assert_eq!(error["code"], 50, "{error}");
     assert!(error.to_string().contains("none9"), "{error}");
+}
+
+/// A range of one address, taken by a pod that lives.
+fn exhausted(stage: &Stage, plane: usize) -> (Value, netlink::Netns) {
+    let mut conf = conf();
+    conf["planes"][plane]["ipam"] = json!({"ranges": [[
+        {"subnet": "10.75.7.0/24", "rangeStart": "10.75.7.5", "rangeEnd": "10.75.7.5"}]]});
+    let pod = stage.pod();
+    stage.done("ADD", &environment("c1", &pod), &conf);
+    (conf, pod)
+}
+
+#[test]
+fn an_exhausted_range_of_another_plane_is_a_warning_and_of_the_primary_takes_the_node_out() {
+    let stage = Stage::new();
+    let (conf, _pod) = exhausted(&stage, 1);
+
+    let answer = stage.call("STATUS", &Environment::none(), &conf).success().unwrap();
+
+    assert!(answer.stderr.contains("10.75.7.5"), "{}", answer.stderr);
+    let stage = Stage::new();
+    let (conf, pod) = exhausted(&stage, 0);
+    let error = stage.refused("STATUS", &Environment::none(), &conf);
+    assert_eq!(error["code"], 50, "{error}");
+    assert!(error.to_string().contains("10.75.7.5"), "{error}");
+    // containerd never sends GC: what a dead pod has is as good as free
+    drop(pod);
+    stage.done("STATUS", &Environment::none(), &conf);
 }
 
 #[test]
