@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ipam::Store;
-use netlink::interface::{Applied, Before};
+use netlink::interface::{Applied, Before, Target};
 use netlink::link::{Created, Mark};
 use netlink::{Net, Netns, identity, interface, link};
 use planes::plan::LinkPlan;
@@ -173,16 +173,23 @@ impl Scene {
     /// # Errors
     /// The first interface that cannot be configured.
     pub async fn configure(&mut self, links: &Links, addresses: &Addresses) -> Result<Vec<Applied>, Error> {
-        let mut all = Vec::with_capacity(links.len());
-        for (planned, link) in self.record.plan.attachments.iter().zip(links) {
-            let assigned = addresses.of(&planned.plane);
-            let pod = self.pod.as_ref().ok_or_else(|| Error::namespace_gone(&self.record.plan))?;
-            let applied = interface::configure(pod, planned, link.index, &assigned).await?;
+        let pod = self.pod.as_ref().ok_or_else(|| Error::namespace_gone(&self.record.plan))?;
+        let plans = &self.record.plan.attachments;
+        let assigned: Vec<_> = plans.iter().map(|planned| addresses.of(&planned.plane)).collect();
+        let targets: Vec<Target<'_>> = plans
+            .iter()
+            .zip(links)
+            .zip(&assigned)
+            .map(|((plan, link), assigned)| Target { plan, index: link.index, assigned })
+            .collect();
+        let all = interface::configure_all(pod, &targets).await?;
+        for (planned, applied) in plans.iter().zip(&all) {
             if applied.before != Before::default() {
                 self.record.before.push((planned.ifname.clone(), applied.before.clone()));
             }
-            link::configure_host(&self.host, planned, &assigned).await?;
-            all.push(applied);
+        }
+        for target in &targets {
+            link::configure_host(&self.host, target.plan, target.assigned).await?;
         }
         Ok(all)
     }

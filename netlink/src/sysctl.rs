@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use netlink_packet_core::{DefaultNla, NLA_F_NESTED, Nla};
+use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{AfSpecInet, AfSpecUnspec, LinkAttribute};
 
 use crate::link::Message;
+use crate::net::Change;
 use crate::{Error, Link, Net};
 
 /// `IFLA_INET_CONF` (linux/if_link.h).
@@ -72,44 +74,50 @@ impl V4 {
 /// Values of a pod's sysctls, by path below `/proc/sys/net`, for example `ipv6/conf/eth0/accept_ra`.
 pub(crate) type Values = BTreeMap<String, String>;
 
-impl Net {
-    /// Sets IPv4 sysctls of one link in one request, zeros included.
-    pub(crate) async fn set_v4(&self, link: &Link, values: &[(V4, i32)]) -> Result<(), Error> {
-        let mut bytes = Vec::new();
-        for (sysctl, value) in values {
-            let attribute = DefaultNla::new(sysctl.1, value.to_ne_bytes().to_vec());
-            let mut encoded = vec![0; 8];
-            encoded[..2].copy_from_slice(&8_u16.to_ne_bytes());
-            encoded[2..4].copy_from_slice(&attribute.kind().to_ne_bytes());
-            encoded[4..].copy_from_slice(&value.to_ne_bytes());
-            bytes.extend(encoded);
-        }
-        let conf = AfSpecInet::Other(DefaultNla::new(IFLA_INET_CONF | NLA_F_NESTED, bytes));
-        let message =
-            Message::at(link.index).with(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet(vec![conf])]));
-        self.set_link(&link.name, message).await
-    }
+/// Sets IPv4 sysctls of one link in one request, zeros included (`IFLA_AF_SPEC`).
+pub(crate) fn v4(link: &Link, values: &[(V4, i32)]) -> Change {
+    let numbers: Vec<DefaultNla> = values
+        .iter()
+        .map(|(sysctl, value)| DefaultNla::new(sysctl.1, value.to_ne_bytes().to_vec()))
+        .collect();
+    let mut bytes = vec![0; numbers.as_slice().buffer_len()];
+    numbers.as_slice().emit(&mut bytes);
+    let conf = AfSpecInet::Other(DefaultNla::new(IFLA_INET_CONF | NLA_F_NESTED, bytes));
+    let message =
+        Message::at(link.index).with(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet(vec![conf])]));
+    let message = RouteNetlinkMessage::NewLink(message.into_inner());
+    Change::set("change interface", format!("{} to its IPv4 sysctls", link.name), message)
+}
 
+impl Net {
     /// Sets what differs below `/proc/sys/net` and returns the old values of what it changed.
     pub(crate) fn write_sysctls(&self, wanted: &Values) -> Result<Values, Error> {
+        self.exchange_sysctls(&[], wanted)
+    }
+
+    /// Sets what differs below `/proc/sys/net`, and returns the old values of what it changed, with those of `read`.
+    pub(crate) fn exchange_sysctls(&self, read: &[String], wanted: &Values) -> Result<Values, Error> {
+        if read.is_empty() && wanted.is_empty() {
+            return Ok(Values::new());
+        }
         self.netns().run(|| {
-            let mut before = Values::new();
+            let old = read.iter().filter_map(|name| Some((name.clone(), read_one(name).ok()?)));
+            let mut old: Values = old.collect();
+            let mut changed = Values::new();
             for (name, value) in wanted {
                 match write_one(name, value) {
-                    Ok(Some(old)) => {
-                        before.insert(name.clone(), old);
-                    }
-                    Ok(None) => {}
+                    Ok(before) => changed.extend(before.map(|before| (name.clone(), before))),
                     Err(source) => {
                         // What was changed already goes back; the first error is the one to report.
-                        for (name, old) in &before {
-                            let _ = std::fs::write(path(name), old);
+                        for (name, before) in &changed {
+                            let _ = std::fs::write(path(name), before);
                         }
                         return Err(Error::io("set sysctl", format!("net/{name}={value}"), source));
                     }
                 }
             }
-            Ok(before)
+            old.extend(changed);
+            Ok(old)
         })?
     }
 

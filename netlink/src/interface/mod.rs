@@ -5,6 +5,7 @@
 //! A wildcard UDP server answers clients beyond the plane's subnet only if the plane's `routes` cover them: the source
 //! of its reply is chosen from the main table.
 
+mod apply;
 mod check;
 mod defaults;
 mod restore;
@@ -14,20 +15,18 @@ mod tune;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{RouteMessage, RouteType};
 use planes::IfName;
 use planes::MacAddr;
-use planes::plan::{LinkPlan, MacPlan, PlannedAttachment};
+use planes::plan::{LinkPlan, PlannedAttachment};
 use planes::pod_network::{Role, Route};
 
-use crate::address::{self, Prefix, network};
+use crate::address::network;
 use crate::link::Message;
-use crate::net::Change;
-use crate::route::{self, Way, destination, gateway, metric};
-use crate::rule;
+use crate::route::{self, destination, gateway, metric};
 use crate::{Error, Family, Link, Net};
 
+pub use apply::{Target, configure, configure_all};
 pub use check::check;
 pub use restore::{Before, release, restore};
 
@@ -104,132 +103,6 @@ pub async fn raise(pod: &Net, ifname: &IfName) -> Result<(), Error> {
     pod.set_link(&link.name, Message::at(link.index).up()).await
 }
 
-/// Configures the pod's side of one plane. An adopted interface keeps its addresses, and `assigned` is ignored.
-///
-/// What was changed already when an error comes is undone by [`release`] and [`restore()`] or goes with the link.
-///
-/// # Errors
-/// Operation and object of the step that failed.
-pub async fn configure(
-    pod: &Net,
-    plan: &PlannedAttachment,
-    index: u32,
-    assigned: &[Assigned],
-) -> Result<Applied, Error> {
-    let mut before = Before::default();
-    match apply(pod, plan, index, assigned, &mut before).await {
-        Ok(applied) => Ok(applied),
-        Err(error) => {
-            // The caller has no `before` yet to restore from; the first error is the one to report.
-            let _ = restore(pod, &plan.ifname, &before).await;
-            Err(error)
-        }
-    }
-}
-
-async fn apply(
-    pod: &Net,
-    plan: &PlannedAttachment,
-    index: u32,
-    assigned: &[Assigned],
-    before: &mut Before,
-) -> Result<Applied, Error> {
-    let link = pod.existing_link(&plan.ifname).await?;
-    if link.index != index {
-        return Err(Error::refused(
-            format!("interface {}", plan.ifname),
-            "was replaced while it was configured",
-        ));
-    }
-    refuse_gatewayless_ptp(plan, assigned)?;
-    // Before the link is up: the first frame that arrives may be a router advertisement.
-    tune::apply(pod, plan, &link, before).await?;
-    let mut changes = Vec::new();
-    let assigned = if is_adopted(plan) {
-        adopted_addresses(pod, &link).await?
-    } else {
-        changes.extend(assigned.iter().map(|one| address::adding(&link, one.address, prefix_of(plan))));
-        if is_contended(plan) {
-            pod.change_all(std::mem::take(&mut changes)).await?;
-            rise_under_another_mac(pod, plan, &link).await?;
-        } else {
-            changes.push(set_up(&link));
-        }
-        assigned.to_vec()
-    };
-    let (defaults, rules) = defaults::of(pod, plan, &link, &assigned).await?;
-    let mut routes = main_routes(plan, &assigned);
-    routes.extend(defaults);
-    if is_adopted(plan) {
-        leave_out_present(pod, &link, &mut routes).await?;
-    }
-    changes
-        .extend(routes.iter().map(|route| route::adding(&link, route, way(plan, &link, &assigned, route))));
-    let table = is_steered(plan).then(|| table_of(index));
-    if let Some(table) = table {
-        changes.extend(steer::changes(pod, plan, &link, &assigned, table).await?);
-    }
-    changes.extend(rules.into_iter().map(rule::adding));
-    pod.change_all(changes).await?;
-    if !is_adopted(plan) {
-        announce(pod, &link, &assigned).await?;
-    }
-    let mac = if is_contended(plan) { pod.existing_link(&plan.ifname).await?.mac } else { link.mac };
-    let gateways = assigned.iter().filter_map(|one| one.gateway).collect();
-    Ok(Applied { table, gateways, routes, mac, before: before.clone() })
-}
-
-fn set_up(link: &Link) -> Change {
-    let message = RouteNetlinkMessage::NewLink(Message::at(link.index).up().into_inner());
-    Change::set("change interface", format!("{} to up", link.name), message)
-}
-
-/// Whether another link may hold the interface's Ethernet address: two macvlan children of one master cannot both be
-/// up with one address, and the pod's old sandbox may live on for a while with the address derived from its name.
-fn is_contended(plan: &PlannedAttachment) -> bool {
-    matches!((&plan.link, plan.mac), (LinkPlan::Macvlan(_), MacPlan::Derived(_)))
-}
-
-/// Brings the link up; if its address is held, then under one that is derived from this sandbox alone.
-async fn rise_under_another_mac(pod: &Net, plan: &PlannedAttachment, link: &Link) -> Result<(), Error> {
-    match pod.change_all(vec![set_up(link)]).await {
-        Err(error) if error.is_busy() => {
-            let own = MacAddr::derived(&["sandbox", plan.host_ifname.as_str()]);
-            tracing::info!(ifname = %link.name, mac = %own, "the derived address is held, taking another");
-            pod.set_link(&link.name, Message::at(link.index).with_mac(Some(own)).up()).await
-        }
-        risen => risen,
-    }
-}
-
-/// Without a gateway nothing at all is reached over a ptp link.
-fn refuse_gatewayless_ptp(plan: &PlannedAttachment, assigned: &[Assigned]) -> Result<(), Error> {
-    let lonely = assigned.iter().find(|one| one.gateway.is_none());
-    match lonely.filter(|_| matches!(plan.link, LinkPlan::Ptp)) {
-        Some(one) => Err(Error::refused(
-            format!("address {} of ptp plane {}", one.address, plan.plane),
-            "has no gateway; give its range a \"gateway\"",
-        )),
-        None => Ok(()),
-    }
-}
-
-/// What the plugin that made an adopted interface has set already is not ours to add, and later to remove.
-async fn leave_out_present(pod: &Net, link: &Link, routes: &mut Vec<Route>) -> Result<(), Error> {
-    for family in Family::BOTH {
-        let present = pod.routes_out_of(family, link.index).await?;
-        routes.retain(|route| {
-            !present.iter().any(|found| destination(found) == Some(route.dst) && gateway(found) == route.gw)
-        });
-    }
-    Ok(())
-}
-
-/// By which way a route of the plane goes in the main table.
-fn way(plan: &PlannedAttachment, link: &Link, assigned: &[Assigned], route: &Route) -> Way {
-    Way { index: link.index, table: MAIN_TABLE, onlink: is_beyond_subnets(plan, assigned, route) }
-}
-
 /// Whether the route's gateway lies in no subnet of the interface, so that the kernel has to be told that it is on
 /// the link all the same. Link-local ones of IPv6 always are.
 fn is_beyond_subnets(plan: &PlannedAttachment, assigned: &[Assigned], route: &Route) -> bool {
@@ -237,11 +110,6 @@ fn is_beyond_subnets(plan: &PlannedAttachment, assigned: &[Assigned], route: &Ro
     let has_subnets = !matches!(plan.link, LinkPlan::Ptp);
     let inside = has_subnets && assigned.iter().any(|one| one.address.contains(gateway));
     !inside && !is_link_local(gateway)
-}
-
-/// On a point-to-point plane nothing but the gateway is on the link.
-fn prefix_of(plan: &PlannedAttachment) -> Prefix {
-    if matches!(plan.link, LinkPlan::Ptp) { Prefix::Routed } else { Prefix::Connected }
 }
 
 /// What an adopted interface has: its addresses of global scope and the gateways of its default routes.
@@ -324,18 +192,6 @@ pub(crate) fn any(family: Family) -> IpNetwork {
         Family::V6 => "::/0",
     };
     text.parse().expect("a constant that is a network")
-}
-
-/// IPv4 was announced when the link came up with `arp_notify` set. For IPv6, a hardware address that is set once more
-/// makes the kernel send unsolicited neighbour advertisements (`ndisc_notify`), and ARP once more.
-async fn announce(pod: &Net, link: &Link, assigned: &[Assigned]) -> Result<(), Error> {
-    let has_v6 = assigned.iter().any(|one| one.address.is_ipv6());
-    if let (true, Some(mac)) = (has_v6, link.mac) {
-        // Some kinds (ipvlan) do not let their address be set, not even to what it is: then nobody is told, and
-        // neighbours ask as for any new address.
-        let _ = pod.set_link(&link.name, Message::at(link.index).with_mac(Some(mac))).await;
-    }
-    Ok(())
 }
 
 /// The routes of the main table that lead out of `link`, but for defaults.

@@ -3,33 +3,39 @@
 use planes::plan::PlannedAttachment;
 use planes::pod_network::Role;
 
+use super::apply::Target;
 use super::{Before, is_adopted, is_steered};
-use crate::sysctl::{ARP_ANNOUNCE, ARP_IGNORE, ARP_NOTIFY, FORWARDING, RP_FILTER, V4, Values};
+use crate::sysctl::{ARP_ANNOUNCE, ARP_IGNORE, ARP_NOTIFY, FORWARDING, RP_FILTER, V4, Values, v4};
 use crate::{Error, Link, Net};
 
-/// Sets them, before the link comes up: a router advertisement may be the first frame that arrives.
-pub(super) async fn apply(
-    pod: &Net,
-    plan: &PlannedAttachment,
-    link: &Link,
-    before: &mut Before,
-) -> Result<(), Error> {
-    if plan.role == Role::Undeclared {
-        return Ok(());
+/// Sets them on all planes, and returns what each adopted interface had before: the others die with the pod.
+pub(super) async fn apply(pod: &Net, targets: &[Target<'_>], links: &[Link]) -> Result<Vec<Before>, Error> {
+    let tuned = || targets.iter().filter(|target| target.plan.role != Role::Undeclared);
+    let adopted = tuned().filter(|target| is_adopted(target.plan));
+    let read: Vec<String> = adopted
+        .flat_map(|target| wanted_v4(target.plan).into_iter().map(|(sysctl, _)| v4_name(target.plan, sysctl)))
+        .collect();
+    let write: Values = tuned().flat_map(|target| wanted_files(target.plan)).collect();
+    let old = pod.exchange_sysctls(&read, &write)?;
+    let befores = targets.iter().map(|target| before(target.plan, &old)).collect();
+    let each = targets.iter().zip(links).filter(|(target, _)| target.plan.role != Role::Undeclared);
+    let changes = each.map(|(target, link)| v4(link, &wanted_v4(target.plan))).collect();
+    if let Err(error) = pod.change_all(changes).await {
+        // The first error is the one to report.
+        let _ = pod.write_sysctls(&old);
+        return Err(error);
     }
-    let v4 = wanted_v4(plan);
+    Ok(befores)
+}
+
+fn before(plan: &PlannedAttachment, old: &Values) -> Before {
+    let mut before = Before::default();
     if is_adopted(plan) {
-        let names: Vec<String> = v4.iter().map(|(sysctl, _)| v4_name(plan, *sysctl)).collect();
-        before.sysctls.extend(pod.read_sysctls(names.iter())?);
+        let here = |name: &str| name.split('/').nth(2) == Some(plan.ifname.as_str());
+        before.sysctls =
+            old.iter().filter(|(name, _)| here(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
     }
-    pod.set_v4(link, &v4).await?;
-    let changed = pod.write_sysctls(&wanted_files(plan))?;
-    if is_adopted(plan) {
-        for (name, old) in changed {
-            before.sysctls.entry(name).or_insert(old);
-        }
-    }
-    Ok(())
+    before
 }
 
 /// IPv4 sysctls of the plane, set by netlink, those last that its configuration asks for.

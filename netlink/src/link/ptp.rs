@@ -12,7 +12,7 @@ use planes::pod_network::{HostSide, Route};
 
 use super::{Created, Mark, veth};
 use crate::interface::Assigned;
-use crate::sysctl::FORWARDING;
+use crate::sysctl::{FORWARDING, v4};
 use crate::{Drift, Error, Link, Net};
 
 pub(super) async fn create(
@@ -34,7 +34,7 @@ pub(super) async fn configure_host(
     let link = host.existing_link(&plan.host_ifname).await?;
     // What comes from this pod is forwarded, whatever the node's other interfaces do. IPv6 knows no such setting of
     // one interface: there the node's own `net.ipv6.conf.all.forwarding` decides.
-    host.set_v4(&link, &[(FORWARDING, 1)]).await?;
+    host.change_all(vec![v4(&link, &[(FORWARDING, 1)])]).await?;
     for assigned in addresses {
         if let Some(gateway) = assigned.gateway {
             host.ensure_address(&link, IpNetwork::from(gateway)).await?;
