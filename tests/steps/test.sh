@@ -80,6 +80,7 @@ step fuzz 600 env PROPTEST_CASES=5000 cargo test --locked --workspace --exclude 
 step suite 1200 cargo test --locked --package testbed --no-fail-fast
 step microvm 300 tests/steps/microvm.sh "$logs/suite.log"
 step dist 900 tests/steps/dist.sh
+step bench 300 make --no-print-directory bench
 step docs 600 tests/steps/docs.sh
 step demo 300 make --no-print-directory demo
 
