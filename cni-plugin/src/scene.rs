@@ -42,15 +42,17 @@ pub struct Scene {
 }
 
 /// Opens a path if it leads to the namespace that was attached. Where the record is lost, any namespace that
-/// nobody else has claimed will do: everything of ours in it carries the attachment's mark.
-fn home(path: &Path, state: &State, record: &Record) -> Option<Netns> {
+/// nobody else has claimed will do, but for the node's own: everything of ours in it carries the attachment's mark.
+fn home(path: &Path, node: &Netns, state: &State, record: &Record) -> Option<Netns> {
     let netns = Netns::open(path).ok()?;
     let cookie = netns.cookie().ok()?;
-    let attached = match record.netns_cookie {
-        0 => state.owner_of(cookie).is_none_or(|owner| owner == state.owner(&record.plan.key)),
-        known => known == cookie,
+    let is_home = if record.is_lost() {
+        let owner = state.owner_of(cookie);
+        !netns.is_same(node) && owner.is_none_or(|owner| owner == state.owner(&record.plan.key))
+    } else {
+        cookie == record.netns_cookie
     };
-    attached.then_some(netns)
+    is_home.then_some(netns)
 }
 
 /// What was made for each attachment of the plan, in its order.
@@ -83,8 +85,9 @@ impl Scene {
         input: &Input,
     ) -> Result<Self, Error> {
         let host = Net::open(Netns::current()?)?;
-        let paths = netns.into_iter().chain([record.plan.netns.as_path()]);
-        let pod = paths.filter_map(|path| home(path, &state, &record)).next().map(Net::open).transpose()?;
+        let told = netns.and_then(|path| home(path, host.netns(), &state, &record));
+        let pod = told.or_else(|| home(&record.plan.netns, host.netns(), &state, &record));
+        let pod = pod.map(Net::open).transpose()?;
         // sticky addresses outlive their attachments: nothing of theirs is read or written here
         let store = Store::new(state.directory(), "");
         Ok(Self { state, record, store, host, pod, delegates: Delegates::new(variables, input) })

@@ -109,6 +109,17 @@ fn del_without_a_record_removes_links_by_their_names() {
 }
 
 #[test]
+fn del_with_the_nodes_own_namespace_leaves_the_node_alone() {
+    let stage = Stage::new();
+    run(&stage.node, "nft add table inet multiplane && ip link add media type veth peer name other");
+    let before = stage.node_state();
+
+    stage.done("DEL", &environment("never", &stage.node), &conf());
+
+    assert_eq!(stage.node_state(), before);
+}
+
+#[test]
 fn del_of_a_container_that_was_never_added_is_fine() {
     let stage = Stage::new();
     let pod = stage.pod();
