@@ -5,5 +5,7 @@
 mod attach;
 mod conformance;
 mod kill;
+mod kinds;
 mod lifecycle;
 mod real_parts;
+mod routing;
