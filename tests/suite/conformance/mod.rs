@@ -6,6 +6,7 @@
 mod add;
 mod check;
 mod del;
+mod delegates;
 mod gc;
 mod general;
 mod reference;
