@@ -170,12 +170,27 @@ impl Scene {
         Ok(links)
     }
 
+    /// Saves the settings of interfaces that are not ours to delete, before they are changed: after a kill nobody
+    /// could tell them.
+    fn remember_settings(&mut self) -> Result<(), Error> {
+        let befores = interface::settings_before(self.pod()?, self.planned())?;
+        let names = self.planned().iter().map(|planned| planned.ifname.clone());
+        let adopted = names.zip(befores).filter(|(_, before)| *before != Before::default());
+        let adopted: Vec<_> = adopted.collect();
+        if adopted.is_empty() {
+            return Ok(());
+        }
+        self.record.before = adopted;
+        self.save()
+    }
+
     /// Sets addresses, routes, rules and sysctls. What interfaces had before that are not ours to delete is
     /// kept in the record.
     ///
     /// # Errors
     /// The first interface that cannot be configured.
     pub async fn configure(&mut self, links: &Links, addresses: &Addresses) -> Result<Vec<Applied>, Error> {
+        self.remember_settings()?;
         let pod = self.pod.as_ref().ok_or_else(|| Error::namespace_gone(&self.record.plan))?;
         let plans = &self.record.plan.attachments;
         let assigned: Vec<_> = plans.iter().map(|planned| addresses.of(&planned.plane)).collect();
@@ -186,14 +201,10 @@ impl Scene {
             .map(|((plan, link), assigned)| Target { plan, index: link.index, assigned })
             .collect();
         let all = interface::configure_all(pod, &targets).await?;
-        for (planned, applied) in plans.iter().zip(&all) {
-            if applied.before != Before::default() {
-                self.record.before.push((planned.ifname.clone(), applied.before.clone()));
-            }
-        }
         for target in &targets {
             link::configure_host(&self.host, target.plan, target.assigned).await?;
         }
+        interface::announce(&self.host, pod, plans).await?;
         Ok(all)
     }
 

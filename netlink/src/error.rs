@@ -59,6 +59,12 @@ fn cure(operation: &str, source: &std::io::Error) -> &'static str {
         Some(libc::EBUSY) => " (the interface serves something else already, another bridge or a passthru)",
         Some(libc::ENETDOWN) => " (bring the master up)",
         Some(libc::ENETUNREACH | libc::EHOSTUNREACH) => " (the gateway must lie inside the plane's subnet)",
+        Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT) if about("rule") => {
+            " (this kernel lacks policy routing, CONFIG_IP_MULTIPLE_TABLES)"
+        }
+        Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT) if about("address") || about("route") => {
+            " (this kernel lacks IPv6; is it switched off by ipv6.disable=1?)"
+        }
         Some(libc::EACCES) if about("address") => " (is IPv6 switched off in this kernel?)",
         Some(libc::ENODEV) if about("change") => " (the interface is gone; was it removed meanwhile?)",
         Some(_) | None => "",

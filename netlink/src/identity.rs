@@ -56,7 +56,13 @@ async fn settled(pod: &Net, links: &[u32], deadline: Instant) -> Result<Vec<Addr
         let waits = addresses.iter().any(|message| {
             links.contains(&message.header.index) && is_global(message) && is_tentative(flags(message))
         });
-        if !waits || Instant::now() + PACE > deadline {
+        if !waits {
+            return Ok(addresses);
+        }
+        if Instant::now() + PACE > deadline {
+            tracing::warn!(
+                "an address is still tentative and no part of the identity; has its link a carrier?"
+            );
             return Ok(addresses);
         }
         tokio::time::sleep(PACE).await;

@@ -42,7 +42,7 @@ pub async fn configure(
     applied.pop().ok_or_else(|| Error::refused(format!("interface {}", plan.ifname), "was not configured"))
 }
 
-/// Configures the pod's side of planes, in their order: sysctls, addresses, up, routes, rules, announcement.
+/// Configures the pod's side of planes, in their order: sysctls, addresses, up, routes, rules.
 ///
 /// What was changed already when an error comes is undone by [`super::release`] or goes with the link; sysctls of
 /// adopted interfaces are put back here, as the caller does not know them yet.
@@ -111,7 +111,6 @@ async fn apply_all(
         });
     }
     pod.change_all(changes).await?;
-    announce(pod, targets, links).await;
     for (applied, target) in all.iter_mut().zip(targets).filter(|(_, target)| is_contended(target.plan)) {
         applied.mac = pod.existing_link(&target.plan.ifname).await?.mac;
     }
@@ -203,23 +202,4 @@ async fn leave_out_present(pod: &Net, link: &Link, routes: &mut Vec<Route>) -> R
         });
     }
     Ok(())
-}
-
-/// IPv4 was announced when the link came up with `arp_notify` set. For IPv6, a hardware address that is set once more
-/// makes the kernel send unsolicited neighbour advertisements (`ndisc_notify`), and ARP once more.
-///
-/// Some kinds (ipvlan) do not let their address be set, not even to what it is: then nobody is told, and neighbours ask
-/// as for any new address.
-async fn announce(pod: &Net, targets: &[Target<'_>], links: &[Link]) {
-    let told = targets.iter().zip(links).filter(|(target, _)| {
-        let has_v6 = target.assigned.iter().any(|one| one.address.is_ipv6());
-        has_v6 && !is_adopted(target.plan) && !is_contended(target.plan)
-    });
-    let again = told.filter(|(_, link)| link.mac.is_some()).map(|(_, link)| {
-        let message = RouteNetlinkMessage::NewLink(Message::at(link.index).with_mac(link.mac).into_inner());
-        Change::set("announce interface", link.name.to_string(), message)
-    });
-    for refused in pod.change_each(again.collect()).await.into_iter().filter_map(Result::err) {
-        tracing::debug!(error = %refused, "not announced");
-    }
 }

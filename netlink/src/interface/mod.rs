@@ -5,6 +5,7 @@
 //! A wildcard UDP server answers clients beyond the plane's subnet only if the plane's `routes` cover them: the source
 //! of its reply is chosen from the main table.
 
+mod announce;
 mod apply;
 mod check;
 mod defaults;
@@ -26,9 +27,11 @@ use crate::link::Message;
 use crate::route::{self, destination, gateway, metric};
 use crate::{Error, Family, Link, Net};
 
+pub use announce::announce;
 pub use apply::{Target, configure, configure_all};
 pub use check::check;
 pub use restore::{Before, release, restore};
+pub use tune::settings_before;
 
 /// `RT_TABLE_MAIN` (linux/rtnetlink.h).
 pub const MAIN_TABLE: u32 = 254;

@@ -8,7 +8,7 @@ use planes::IfName;
 use planes::plan::PlannedAttachment;
 use serde::{Deserialize, Serialize};
 
-use super::{FIRST_TABLE, MAIN_TABLE, SPECIFIC_PRIORITY, table_of};
+use super::{FIRST_TABLE, MAIN_TABLE, SPECIFIC_PRIORITY, table_of, tune};
 use crate::route::{is_ours, out, table};
 use crate::rule::{self, Rule};
 use crate::{Error, Family, Net, route};
@@ -64,7 +64,7 @@ pub async fn release(pod: &Net, plans: &[PlannedAttachment], addresses: &[IpAddr
 /// The first step that failed; the others were tried.
 pub async fn restore(pod: &Net, ifname: &IfName, before: &Before) -> Result<(), Error> {
     match pod.link_by_name(ifname).await? {
-        Some(_) => pod.write_sysctls(&before.sysctls).map(drop),
+        Some(link) => tune::put_back(pod, &link, before).await,
         None => Ok(()),
     }
 }

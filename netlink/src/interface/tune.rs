@@ -12,9 +12,7 @@ use crate::{Error, Link, Net};
 pub(super) async fn apply(pod: &Net, targets: &[Target<'_>], links: &[Link]) -> Result<Vec<Before>, Error> {
     let tuned = || targets.iter().filter(|target| target.plan.role != Role::Undeclared);
     let adopted = tuned().filter(|target| is_adopted(target.plan));
-    let read: Vec<String> = adopted
-        .flat_map(|target| wanted_v4(target.plan).into_iter().map(|(sysctl, _)| v4_name(target.plan, sysctl)))
-        .collect();
+    let read: Vec<String> = adopted.flat_map(|target| wanted(target.plan).into_keys()).collect();
     let write: Values = tuned().flat_map(|target| wanted_files(target.plan)).collect();
     let old = pod.exchange_sysctls(&read, &write)?;
     let befores = targets.iter().map(|target| before(target.plan, &old)).collect();
@@ -28,6 +26,18 @@ pub(super) async fn apply(pod: &Net, targets: &[Target<'_>], links: &[Link]) -> 
     Ok(befores)
 }
 
+/// What the sysctls of adopted interfaces are now, one [`Before`] per plan, empty for the others. Save it before
+/// [`super::configure_all`], as after a kill nobody could tell any more.
+///
+/// # Errors
+/// If the namespace cannot be entered.
+pub fn settings_before(pod: &Net, plans: &[PlannedAttachment]) -> Result<Vec<Before>, Error> {
+    let adopted = plans.iter().filter(|plan| is_adopted(plan) && plan.role != Role::Undeclared);
+    let names: Vec<String> = adopted.flat_map(|plan| wanted(plan).into_keys()).collect();
+    let old = pod.exchange_sysctls(&names, &Values::new())?;
+    Ok(plans.iter().map(|plan| before(plan, &old)).collect())
+}
+
 fn before(plan: &PlannedAttachment, old: &Values) -> Before {
     let mut before = Before::default();
     if is_adopted(plan) {
@@ -36,6 +46,19 @@ fn before(plan: &PlannedAttachment, old: &Values) -> Before {
             old.iter().filter(|(name, _)| here(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
     }
     before
+}
+
+/// Puts saved values back, each by the way by which it was set.
+pub(super) async fn put_back(pod: &Net, link: &Link, before: &Before) -> Result<(), Error> {
+    let number = |(name, value): (&String, &String)| {
+        let name = name.strip_prefix("ipv4/conf/")?.split('/').nth(1)?;
+        by_netlink(&format!("ipv4.{name}"), value)
+    };
+    let numbers: Vec<(V4, i32)> = before.sysctls.iter().filter_map(number).collect();
+    let files = before.sysctls.iter().filter(|entry| number(*entry).is_none());
+    let files: Values = files.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let by_number = if numbers.is_empty() { Ok(()) } else { pod.change_all(vec![v4(link, &numbers)]).await };
+    by_number.and(pod.write_sysctls(&files).map(drop))
 }
 
 /// IPv4 sysctls of the plane, set by netlink, those last that its configuration asks for.

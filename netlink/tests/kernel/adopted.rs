@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use netlink::identity::enumerate;
-use netlink::interface::configure;
+use netlink::interface::{configure, settings_before};
 use netlink::link::create;
 use planes::plan::LinkPlan;
 use planes::{PlannedAttachment, Role};
@@ -49,11 +49,13 @@ async fn an_adopted_plane_answers_by_itself_and_gets_back_all_it_had() {
     let before = world.pod(0).await;
     let plan = PlannedAttachment { routes: vec![route("203.0.113.0/24", Some("10.7.0.1"))], ..adopted() };
 
+    let saved = settings_before(&world.pods[0], std::slice::from_ref(&plan)).unwrap();
     let mut attached = world.attach(0, &plan, &[]).await;
     let found = enumerate(&world.pods[0], Instant::now() + Duration::from_secs(5)).await.unwrap();
     let own = found.iter().find(|interface| interface.name == plan.ifname).unwrap();
     attached.attachment.addresses.clone_from(&own.addresses);
 
+    assert_eq!(saved, [attached.applied.before.clone()], "what is saved first is what is put back");
     assert_eq!(own.addresses, ["10.7.0.2/24", "fd07::2/64"].map(|text| text.parse().unwrap()));
     assert!(passes(&world.pods[1], "203.0.113.7", &world.pods[0], "10.7.0.2", PATIENCE));
     assert_eq!(sysctl(&world.pods[0], "ipv4/conf/oam0/rp_filter"), "2");

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use netlink::interface::{Applied, Assigned, configure, raise_loopback, release, restore};
+use netlink::interface::{Applied, Assigned, announce, configure, raise_loopback, release, restore};
 use netlink::link::{Created, Mark, configure_host, create, ensure_fixtures, remove};
 use netlink::snapshot::snapshot;
 use netlink::{Drift, Net, Netns, interface, link};
@@ -47,6 +47,7 @@ impl World {
         let created = create(&self.host, &self.pods[pod], mark(pod), plan).await.unwrap();
         let applied = configure(&self.pods[pod], plan, created.index, addresses).await.unwrap();
         configure_host(&self.host, plan, addresses).await.unwrap();
+        announce(&self.host, &self.pods[pod], std::slice::from_ref(plan)).await.unwrap();
         Attached { attachment: attachment(plan, &created, &applied, addresses), applied }
     }
 
