@@ -4,8 +4,8 @@
 
 use std::net::IpAddr;
 
-use planes::ProxyNode;
 use planes::plan::{BootstrapFlavour, BootstrapPlan};
+use planes::{HostPort, ProxyNode};
 use serde_json::{Value, json};
 
 /// Envoy's admin interface: loopback only, as Istio's.
@@ -43,13 +43,16 @@ impl Bootstrap {
 /// # Errors
 /// [`DiscoveryError`] if `plan.discovery` is not `host:port`.
 pub fn generate(node: &ProxyNode, plan: &BootstrapPlan) -> Result<Bootstrap, DiscoveryError> {
-    let discovery = Discovery::parse(&plan.discovery)?;
+    let discovery = plan
+        .discovery
+        .parse()
+        .map_err(|_| DiscoveryError { value: plan.discovery.chars().take(64).collect() })?;
     match plan.flavour {
         BootstrapFlavour::Istio => Ok(Bootstrap(istio(node, plan, &discovery))),
     }
 }
 
-fn istio(node: &ProxyNode, plan: &BootstrapPlan, discovery: &Discovery) -> Value {
+fn istio(node: &ProxyNode, plan: &BootstrapPlan, discovery: &HostPort) -> Value {
     json!({
         "node": {
             "id": node.id(),
@@ -73,7 +76,7 @@ fn istio(node: &ProxyNode, plan: &BootstrapPlan, discovery: &Discovery) -> Value
             "lds_config": ads(),
         },
         "static_resources": {
-            "clusters": [discovery.cluster(), admin_cluster()],
+            "clusters": [discovery_cluster(discovery), admin_cluster()],
             "listeners": node.addresses.first().map(readiness_listener).into_iter().collect::<Vec<_>>(),
         },
     })
@@ -143,69 +146,21 @@ fn readiness_listener(primary: &IpAddr) -> Value {
     })
 }
 
-/// Where the control plane listens.
-struct Discovery {
-    host: String,
-    port: u16,
-}
-
-impl Discovery {
-    fn parse(text: &str) -> Result<Self, DiscoveryError> {
-        let refuse = || DiscoveryError { value: text.chars().take(64).collect() };
-        let (host, port) = text.rsplit_once(':').ok_or_else(refuse)?;
-        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(refuse)?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host = match bare {
-            Some(v6) if v6.parse::<std::net::Ipv6Addr>().is_ok() => v6,
-            None if is_host(host) => host,
-            Some(_) | None => return Err(refuse()),
-        };
-        Ok(Self { host: host.to_owned(), port })
-    }
-
-    fn cluster(&self) -> Value {
-        let kind = if self.host.parse::<IpAddr>().is_ok() { "STATIC" } else { "STRICT_DNS" };
-        json!({
-            "name": "xds-grpc",
-            "type": kind,
-            "connect_timeout": "1s",
-            "load_assignment": load_assignment("xds-grpc", &self.host, self.port),
-            "typed_extension_protocol_options": {
-                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                    "explicit_http_config": {"http2_protocol_options": {
-                        "connection_keepalive": {"interval": "30s", "timeout": "10s"},
-                    }},
-                },
+fn discovery_cluster(discovery: &HostPort) -> Value {
+    let kind = if discovery.host().parse::<IpAddr>().is_ok() { "STATIC" } else { "STRICT_DNS" };
+    json!({
+        "name": "xds-grpc",
+        "type": kind,
+        "connect_timeout": "1s",
+        "load_assignment": load_assignment("xds-grpc", discovery.host(), discovery.port()),
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http2_protocol_options": {
+                    "connection_keepalive": {"interval": "30s", "timeout": "10s"},
+                }},
             },
-            "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
-        })
-    }
-}
-
-fn is_host(host: &str) -> bool {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    host.len() <= 253 && host.split('.').all(label)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn discovery_is_host_and_port() {
-        for good in ["istiod.istio-system.svc:15010", "127.0.0.1:1", "[::1]:15010", "localhost:65535"] {
-            assert!(Discovery::parse(good).is_ok(), "{good}");
-        }
-        for bad in
-            ["", "host", "host:", "host:0", "host:65536", ":1", "::1:15010", "[host]:1", "a b:1", "a..b:1"]
-        {
-            assert!(Discovery::parse(bad).is_err(), "{bad}");
-        }
-    }
+        },
+        "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
+    })
 }

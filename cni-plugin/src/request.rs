@@ -132,7 +132,7 @@ pub fn state(input: &Input) -> State {
 /// What an attachment must have been, by the configuration of today: the record is lost.
 #[must_use]
 pub fn lost(key: AttachmentKey, call: Option<&Invocation>, input: &Input) -> Record {
-    let conf = NetConf::parse(&input.conf).ok();
+    let conf = NetConf::parse_lenient(&input.conf);
     let attachments = conf.as_ref().map(|conf| guess(conf, &key, call, input)).unwrap_or_default();
     let plan = Plan {
         netns: call.and_then(|call| call.netns.clone()).unwrap_or_default(),

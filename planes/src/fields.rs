@@ -209,15 +209,25 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// If the field is there and no object of texts.
     pub fn texts(&mut self, key: &'static str) -> Result<Vec<(&'a str, &'a str)>, ConfError> {
-        let Some(fields) = self.object(key)? else { return Ok(Vec::new()) };
-        fields
-            .map
-            .iter()
+        let path = self.path(key);
+        self.entries(key)?
+            .into_iter()
             .map(|(name, value)| match value {
-                Value::String(text) => Ok((name.as_str(), text.as_str())),
-                other => Err(ConfError::invalid(fields.path(name), other, "write a text in quotes")),
+                Value::String(text) => Ok((name, text.as_str())),
+                other => Err(ConfError::invalid(format!("{path}.{name}"), other, "write a text in quotes")),
             })
             .collect()
+    }
+
+    /// The entries of an object whose keys are no fixed set.
+    ///
+    /// # Errors
+    /// If the field is there and no object.
+    pub fn entries(&mut self, key: &'static str) -> Result<Vec<(&'a str, &'a Value)>, ConfError> {
+        let fields = self.object(key)?;
+        Ok(fields
+            .map(|fields| fields.map.iter().map(|(name, value)| (name.as_str(), value)).collect())
+            .unwrap_or_default())
     }
 
     /// The object's own path.

@@ -6,6 +6,7 @@
 pub mod annotation;
 pub mod conf;
 pub mod fields;
+pub mod host_port;
 pub mod mac;
 pub mod name;
 pub mod number;
@@ -16,6 +17,7 @@ pub mod resolve;
 
 pub use conf::NetConf;
 pub use fields::{ConfError, ConfFault};
+pub use host_port::HostPort;
 pub use mac::MacAddr;
 pub use name::{BridgeName, ContainerId, IfName, NameError, NetworkName, PlaneName, PluginName};
 pub use number::{Mtu, NumberError, Vlan, Vni};

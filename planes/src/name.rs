@@ -93,7 +93,8 @@ name_type! {
 }
 name_type! {
     /// The name of a network interface: 1 to 15 bytes, no `/`, `:`, white space or control character,
-    /// not `.` or `..` (`dev_valid_name` in `net/core/dev.c`, plus the colon as in CNI SPEC 1.1.0).
+    /// not `.` or `..` (`dev_valid_name` in `net/core/dev.c`, plus the colon as in CNI SPEC 1.1.0), nor a name that the
+    /// kernel takes for something else (`all`, `default`, `net%d`).
     IfName, "interface name", check_ifname
 }
 name_type! {
@@ -165,6 +166,14 @@ fn check_ifname(text: &str) -> Result<(), &'static str> {
     if text == "." || text == ".." {
         return Err("\".\" and \"..\" are reserved");
     }
+    // their sysctls would be those of every interface; the kernel refuses with EINVAL (sysctl_dev_name_is_allowed)
+    if text == "all" || text == "default" {
+        return Err("\"all\" and \"default\" are reserved by the kernel");
+    }
+    // "net%d" is a pattern to the kernel, not a name (dev_alloc_name)
+    if text.contains('%') {
+        return Err("\"%\" is not allowed: the kernel would number it");
+    }
     if text.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control()) {
         return Err("\"/\", \":\", white space and control characters are not allowed");
     }
@@ -189,7 +198,21 @@ mod tests {
         for good in ["eth0", "net1", "a", "eth0.100", "123456789012345", "é"] {
             assert!(good.parse::<IfName>().is_ok(), "{good}");
         }
-        for bad in ["", ".", "..", "a/b", "a:b", "a b", "a\tb", "1234567890123456", "a\u{a0}b", "a\u{7}"] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a:b",
+            "a b",
+            "a\tb",
+            "1234567890123456",
+            "a\u{a0}b",
+            "a\u{7}",
+            "all",
+            "default",
+            "net%d",
+        ] {
             assert!(bad.parse::<IfName>().is_err(), "{bad:?}");
         }
     }

@@ -71,7 +71,7 @@ async fn retire(state: &State, key: AttachmentKey, variables: &Variables, input:
 /// Bridges, uplinks and VXLAN devices on which no pod's link is left. The catalogue names them: a DEL leaves no
 /// record of what it left standing. GC does what it can with a configuration that ADD would refuse.
 async fn remove_fixtures(input: &Input) -> Vec<Error> {
-    let Ok(conf) = NetConf::parse(&input.conf) else { return Vec::new() };
+    let Some(conf) = NetConf::parse_lenient(&input.conf) else { return Vec::new() };
     let host = match Netns::current().and_then(Net::open) {
         Ok(host) => host,
         Err(error) => return vec![error.into()],

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use super::{KNITTER_NETWORKS, PlaneRequest, RequestedAddress, parse_json};
+use super::{KNITTER_NETWORKS, PlaneRequest, RequestedAddress, json};
 use crate::conf::Select;
 use crate::fields::{self, ConfError, Fields};
 use crate::name::{IfName, PlaneName};
@@ -30,7 +30,7 @@ struct Port {
 }
 
 pub(super) fn parse(text: &str) -> Result<Vec<PlaneRequest>, ConfError> {
-    let value = parse_json(KNITTER_NETWORKS, text)?;
+    let value = json::parse(KNITTER_NETWORKS, text)?;
     let mut top = Fields::of(KNITTER_NETWORKS, &value)?;
     let ports = top
         .list("ports")?
@@ -38,6 +38,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<PlaneRequest>, ConfError> {
         .map(|(path, value)| port(Fields::of(path, value)?))
         .collect::<Result<Vec<_>, _>>()?;
     top.finish(|_| false)?;
+    refuse_mixed_acceleration(&ports)?;
     combine(ports)?.into_iter().map(request).collect()
 }
 
@@ -114,6 +115,25 @@ fn combine(ports: Vec<Port>) -> Result<Vec<Port>, ConfError> {
     Ok(combined)
 }
 
+/// Knitter's rule: accelerated ports of one network combine all or not at all.
+fn refuse_mixed_acceleration(ports: &[Port]) -> Result<(), ConfError> {
+    let is_concerned = |port: &Port| port.accelerate && port.functions != ["eio"];
+    for (number, port) in ports.iter().enumerate().filter(|(_, port)| is_concerned(port)) {
+        let differs = |other: &&Port| {
+            is_concerned(other) && other.network == port.network && other.combinable != port.combinable
+        };
+        if let Some(other) = ports[..number].iter().find(differs) {
+            let field = format!("{}.attributes.combinable", port.field);
+            let cure = format!(
+                "differs from {}; accelerated ports of one network combine all or not at all",
+                other.field
+            );
+            return Err(ConfError::invalid(field, format!("\"{}\"", port.combinable), cure));
+        }
+    }
+    Ok(())
+}
+
 fn are_alike(one: &Port, other: &Port) -> bool {
     one.combinable
         && other.combinable
@@ -147,6 +167,14 @@ fn merge(into: &mut Port, port: Port) -> Result<(), ConfError> {
     }
     if port.nic_name == "eth0" {
         into.nic_name = port.nic_name;
+    }
+    if let (Some(ip), Some(other)) = (port.ip, into.ip.filter(|other| Some(*other) != port.ip)) {
+        let field = format!("{}.attributes.ip_addr", port.field);
+        return Err(ConfError::invalid(
+            field,
+            ip,
+            format!("one combined interface has one address, and {other} is asked for"),
+        ));
     }
     into.ip = into.ip.or(port.ip);
     into.metadata = into.metadata.take().or(port.metadata);

@@ -2,6 +2,7 @@
 //! ask for a name inside the pod, an address inside the plane's ranges, a MAC address and the default route; it can name
 //! nothing of the node.
 
+mod json;
 mod knitter;
 mod multiplane;
 mod npwg;
@@ -14,7 +15,7 @@ use std::str::FromStr;
 use ipnetwork::IpNetwork;
 
 use crate::conf::Select;
-use crate::fields::{ConfError, cut};
+use crate::fields::ConfError;
 use crate::mac::MacAddr;
 use crate::name::{IfName, PlaneName};
 
@@ -104,6 +105,10 @@ pub fn requests(
             Select::Knitter => KNITTER_NETWORKS,
         };
         let Some(text) = annotations.get(key) else { continue };
+        // Knitter takes an empty annotation for none
+        if *dialect == Select::Knitter && text.trim().is_empty() {
+            continue;
+        }
         let parsed = bounded(key, text).and_then(|()| match dialect {
             Select::Multiplane => multiplane::parse(text),
             Select::Npwg => npwg::parse(text, namespace),
@@ -134,11 +139,6 @@ fn bounded(key: &str, text: &str) -> Result<(), ConfError> {
 /// Whether the text is JSON, not the short form (NPWG v1.3, 4.1.2.1: it holds one of `[`, `{`, `"`).
 fn is_json(text: &str) -> bool {
     text.contains(['[', '{', '"'])
-}
-
-fn parse_json(key: &str, text: &str) -> Result<serde_json::Value, ConfError> {
-    serde_json::from_str(text)
-        .map_err(|error| ConfError::invalid(key, cut(text), format!("is no JSON: {error}")))
 }
 
 /// The items of the short form with their paths; blanks around them do not count.

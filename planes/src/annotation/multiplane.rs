@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{PLANES, PlaneRequest, is_json, parse_json, short_items};
+use super::{PLANES, PlaneRequest, is_json, json, short_items};
 use crate::conf::Select;
 use crate::fields::{self, ConfError, Fields, items};
 
 pub(super) fn parse(text: &str) -> Result<Vec<PlaneRequest>, ConfError> {
     if is_json(text) {
-        let value = parse_json(PLANES, text)?;
+        let value = json::parse(PLANES, text)?;
         items(PLANES, &value)?.into_iter().map(|(path, value)| object(Fields::of(path, value)?)).collect()
     } else {
         short_items(PLANES, text)?.into_iter().map(|(field, item)| short(field, item)).collect()

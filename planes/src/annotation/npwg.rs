@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{NPWG_NETWORKS, PlaneRequest, is_json, parse_json, short_items};
+use super::{NPWG_NETWORKS, PlaneRequest, is_json, json, short_items};
 use crate::conf::Select;
 use crate::fields::{self, ConfError, Fields, items};
 
@@ -14,7 +14,7 @@ const UNSERVED: &[&str] =
 
 pub(super) fn parse(text: &str, namespace: Option<&str>) -> Result<Vec<PlaneRequest>, ConfError> {
     let requests: Vec<PlaneRequest> = if is_json(text) {
-        let value = parse_json(NPWG_NETWORKS, text)?;
+        let value = json::parse(NPWG_NETWORKS, text)?;
         let list = items(NPWG_NETWORKS, &value)?;
         list.into_iter()
             .map(|(path, value)| object(Fields::of(path, value)?, namespace))

@@ -9,7 +9,7 @@ const ALL: [Select; 3] = [Select::Multiplane, Select::Npwg, Select::Knitter];
 
 fn ask(key: &str, text: &str) -> Result<Vec<PlaneRequest>, ConfError> {
     let annotations = BTreeMap::from([(key.to_owned(), text.to_owned())]);
-    requests(&ALL, &annotations, Some("core")).map(Option::unwrap)
+    requests(&ALL, &annotations, Some("core")).map(Option::unwrap_or_default)
 }
 
 /// `plane@interface` of each request.
@@ -110,6 +110,38 @@ fn combinable_ports_of_one_network_become_one_interface() {
         &text(&[port("media", r#","accelerate":"true""#), port("eio", r#","accelerate":"true""#)]),
     );
     assert!(eio.unwrap_err().to_string().contains("combines with no other"));
+    let mixed = format!(
+        r#"{},{{"attach_to_network":"n","attributes":{{"function":"media","accelerate":"true","nic_name":"m"}}}}"#,
+        port("control", r#","accelerate":"true""#)
+    );
+    let mixed = ask(KNITTER_NETWORKS, &text(&[mixed])).unwrap_err().to_string();
+    assert!(mixed.contains("combine all or not at all"), "{mixed}");
+    let addresses = [port("control", r#","ip_addr":"10.0.0.4""#), port("media", r#","ip_addr":"10.0.0.5""#)];
+    let addresses = ask(KNITTER_NETWORKS, &text(&addresses)).unwrap_err().to_string();
+    assert!(addresses.contains("ip_addr 10.0.0.5: one combined interface has one address"), "{addresses}");
+}
+
+#[test]
+fn an_empty_annotation_of_knitters_is_none_and_of_others_asks_for_nothing() {
+    let annotations = |key: &str| BTreeMap::from([(key.to_owned(), " ".to_owned())]);
+
+    assert_eq!(requests(&ALL, &annotations(KNITTER_NETWORKS), None), Ok(None));
+    for key in [PLANES, NPWG_NETWORKS] {
+        assert_eq!(requests(&ALL, &annotations(key), None), Ok(Some(Vec::new())), "{key}");
+    }
+}
+
+#[test]
+fn the_largest_annotations_are_refused_or_passed_over_at_once() {
+    let large = "x".repeat(256 << 10);
+    let annotations = BTreeMap::from([
+        ("kubectl.kubernetes.io/last-applied-configuration".to_owned(), large.clone()),
+        (PLANES.to_owned(), "a".to_owned()),
+    ]);
+
+    assert_eq!(requests(&ALL, &annotations, None).unwrap().unwrap().len(), 1);
+    let error = ask(PLANES, &large).unwrap_err().to_string();
+    assert_eq!(error, "multiplane.dev/planes 262144 bytes: is too long; write at most 65536 bytes");
 }
 
 #[test]
@@ -149,6 +181,9 @@ fn hostile_annotations_are_refused_on_one_short_line() {
         (PLANES, &long, "is too long"),
         (PLANES, &deep, "is too long"),
         (PLANES, &nested, "is no JSON"),
+        (PLANES, r#"[{"name":"a","name":"b"}]"#, "key \"name\" stands twice"),
+        (PLANES, "a@net%d", "the kernel would number it"),
+        (PLANES, "a@all", "reserved by the kernel"),
         (NPWG_NETWORKS, "other/control", "\"other\": planes are no objects of a namespace"),
         (NPWG_NETWORKS, "Control", "has only a-z 0-9"),
         (NPWG_NETWORKS, "-a", "no - at its ends"),

@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use serde_json::{Map, Value};
 
 use super::plane::routes;
-use super::{prefix, word};
+use super::read::{prefix, word};
 use crate::fields::{ConfError, Fields, items, parse_value};
 use crate::name::PluginName;
 use crate::pod_network::Route;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::{port, prefix, word};
+use super::read::{port, prefix, word};
 use crate::fields::{ConfError, Fields, parse};
 use crate::mac::MacAddr;
 use crate::name::{BridgeName, IfName, PlaneName};

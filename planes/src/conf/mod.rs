@@ -1,25 +1,32 @@
 //! The network configuration as written: one type per object, nothing decided yet. What is meant is decided in
 //! [`mod@crate::resolve`].
 
+mod bootstrap;
+mod check;
 mod ipam;
 mod kind;
+mod lenient;
 mod node;
 mod plane;
+mod proxy;
+mod read;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::fields::{ConfError, Fields, parse_value};
+use self::read::{path, traffic, word, word_of};
+use crate::fields::{ConfError, Fields};
 use crate::name::{NetworkName, PlaneName};
-use crate::plan::BootstrapFlavour;
 use crate::pod_network::Traffic;
 
+pub use bootstrap::BootstrapConf;
 pub use ipam::{EmbeddedConf, IpamConf, RangeConf, Reach, StaticConf};
 pub use kind::{BridgeConf, KindConf, MatchConf, VxlanConf};
 pub use node::{NodeConf, NodePlane};
 pub use plane::{MacConf, PlaneConf};
+pub use proxy::{CapturedPods, ProxyConf};
 
 /// A CNI network configuration of type `multiplane`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,58 +84,6 @@ pub enum Report {
     All,
 }
 
-/// Whose traffic is captured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum CapturedPods {
-    /// Pods that say so, or that an injector marked.
-    #[default]
-    Annotated,
-    /// Every pod.
-    All,
-    /// No pod.
-    None,
-}
-
-/// The `proxy` object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProxyConf {
-    /// Whose traffic is captured.
-    pub pods: CapturedPods,
-    /// The proxy's user.
-    pub uid: u32,
-    /// The proxy's group.
-    pub gid: u32,
-    /// Where captured inbound connections go.
-    pub inbound_port: u16,
-    /// Where captured outbound connections go.
-    pub outbound_port: u16,
-}
-
-impl Default for ProxyConf {
-    fn default() -> Self {
-        Self {
-            pods: CapturedPods::default(),
-            uid: 1337,
-            gid: 1337,
-            inbound_port: 15006,
-            outbound_port: 15001,
-        }
-    }
-}
-
-/// The `bootstrap` object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BootstrapConf {
-    /// Who shall understand the file.
-    pub flavour: BootstrapFlavour,
-    /// `host:port` of the control plane.
-    pub discovery: String,
-    /// Below it lies one directory per pod.
-    pub directory: PathBuf,
-    /// Downstream connections that the proxy accepts in all.
-    pub max_connections: u32,
-}
-
 /// Keys that the CNI specification or its conventions define (CNI SPEC 1.1.0, "Plugin configuration objects").
 const RESERVED: &[&str] = &[
     "cniVersion",
@@ -168,14 +123,15 @@ impl NetConf {
                 .unwrap_or_else(|| "/var/lib/multiplane".into()),
             undeclared: traffic(&mut fields, "undeclared")?.unwrap_or(Traffic::Bypass),
             select: select(&mut fields)?,
-            proxy: proxy(&mut fields)?,
-            bootstrap: bootstrap(&mut fields)?,
+            proxy: proxy::proxy(&mut fields)?,
+            bootstrap: bootstrap::bootstrap(&mut fields)?,
             report: report(&mut fields)?,
             deadline: deadline(&mut fields)?,
             strict: fields.flag("strict")?.unwrap_or(false),
         };
         fields.finish(|key| key.starts_with("cni.dev/"))?;
-        parsed.check_names()?;
+        check::names(&parsed)?;
+        check::fixtures(&parsed)?;
         Ok(parsed)
     }
 
@@ -183,27 +139,6 @@ impl NetConf {
     #[must_use]
     pub fn plane(&self, name: &PlaneName) -> Option<&PlaneConf> {
         self.planes.iter().find(|plane| plane.name == *name)
-    }
-
-    fn check_names(&self) -> Result<(), ConfError> {
-        for (number, plane) in self.planes.iter().enumerate() {
-            if self.planes[..number].iter().any(|other| other.name == plane.name) {
-                let field = format!("planes[{number}].name");
-                return Err(ConfError::invalid(
-                    field,
-                    format!("{:?}", plane.name.as_str()),
-                    "is declared twice",
-                ));
-            }
-        }
-        let lists = [("default", &self.default), ("always", &self.always)];
-        let named = lists.iter().flat_map(|(field, list)| list.iter().map(move |name| (*field, name)));
-        for (field, name) in named.chain(self.primary.iter().map(|name| ("primary", name))) {
-            if self.plane(name).is_none() {
-                return Err(self.unknown_plane(field, name));
-            }
-        }
-        Ok(())
     }
 
     /// A plane that the catalogue does not have.
@@ -226,98 +161,12 @@ fn planes(fields: &mut Fields<'_>) -> Result<Vec<PlaneConf>, ConfError> {
         .collect()
 }
 
-/// An absolute path without `..`: what lies there is written and deleted by root.
-pub(crate) fn path(fields: &mut Fields<'_>, key: &'static str) -> Result<Option<PathBuf>, ConfError> {
-    let Some(text) = fields.text(key)?.filter(|text| !text.is_empty()) else { return Ok(None) };
-    let path = PathBuf::from(text);
-    let plain = path.is_absolute()
-        && !text.contains('\0')
-        && path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
-    if plain {
-        Ok(Some(path))
-    } else {
-        Err(ConfError::invalid(
-            fields.path(key),
-            format!("{text:?}"),
-            "write an absolute path without \"..\"",
-        ))
-    }
-}
-
-/// One of a closed set of words.
-pub(crate) fn word<T: Copy>(
-    fields: &mut Fields<'_>,
-    key: &'static str,
-    words: &[(&str, T)],
-) -> Result<Option<T>, ConfError> {
-    let path = fields.path(key);
-    fields.value(key).map(|value| word_of(&path, value, words)).transpose()
-}
-
-fn word_of<T: Copy>(path: &str, value: &Value, words: &[(&str, T)]) -> Result<T, ConfError> {
-    let found = value.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
-    found.map(|(_, meant)| *meant).ok_or_else(|| {
-        let list: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        ConfError::invalid(path, value, format!("write one of {}", list.join(", ")))
-    })
-}
-
-pub(crate) fn traffic(fields: &mut Fields<'_>, key: &'static str) -> Result<Option<Traffic>, ConfError> {
-    word(fields, key, &[("capture", Traffic::Capture), ("bypass", Traffic::Bypass), ("deny", Traffic::Deny)])
-}
-
 fn select(fields: &mut Fields<'_>) -> Result<Vec<Select>, ConfError> {
     if fields.value("select").is_none() {
         return Ok(vec![Select::Multiplane]);
     }
     let words = [("multiplane", Select::Multiplane), ("npwg", Select::Npwg), ("knitter", Select::Knitter)];
     fields.list("select")?.into_iter().map(|(path, value)| word_of(&path, value, &words)).collect()
-}
-
-fn proxy(fields: &mut Fields<'_>) -> Result<ProxyConf, ConfError> {
-    let Some(mut object) = fields.object("proxy")? else { return Ok(ProxyConf::default()) };
-    let default = ProxyConf::default();
-    let pods =
-        [("annotated", CapturedPods::Annotated), ("all", CapturedPods::All), ("none", CapturedPods::None)];
-    let conf = ProxyConf {
-        pods: word(&mut object, "pods", &pods)?.unwrap_or_default(),
-        uid: object.number("uid")?.unwrap_or(default.uid),
-        gid: object.number("gid")?.unwrap_or(default.gid),
-        inbound_port: port(&mut object, "inboundPort")?.unwrap_or(default.inbound_port),
-        outbound_port: port(&mut object, "outboundPort")?.unwrap_or(default.outbound_port),
-    };
-    if conf.inbound_port == conf.outbound_port {
-        let field = object.path("outboundPort");
-        return Err(ConfError::invalid(
-            field,
-            conf.outbound_port,
-            "must differ from inboundPort: one port for both loops",
-        ));
-    }
-    object.finish(|_| false)?;
-    Ok(conf)
-}
-
-/// A port number from 1 to 65535.
-pub(crate) fn port(fields: &mut Fields<'_>, key: &'static str) -> Result<Option<u16>, ConfError> {
-    match fields.number::<u16>(key)? {
-        Some(0) => Err(ConfError::invalid(fields.path(key), 0, "write a port from 1 to 65535")),
-        other => Ok(other),
-    }
-}
-
-fn bootstrap(fields: &mut Fields<'_>) -> Result<Option<BootstrapConf>, ConfError> {
-    let Some(mut object) = fields.object("bootstrap")? else { return Ok(None) };
-    let discovery = object.text("discovery")?.filter(|text| !text.is_empty());
-    let cure = "write HOST:PORT of the control plane, for example istiod.istio-system.svc:15010";
-    let conf = BootstrapConf {
-        flavour: word(&mut object, "flavour", &[("istio", BootstrapFlavour::Istio)])?.unwrap_or_default(),
-        discovery: object.required("discovery", discovery, cure)?.to_owned(),
-        directory: path(&mut object, "directory")?.unwrap_or_else(|| "/run/multiplane/pods".into()),
-        max_connections: object.number("maxConnections")?.unwrap_or(20_000),
-    };
-    object.finish(|_| false)?;
-    Ok(Some(conf))
 }
 
 fn report(fields: &mut Fields<'_>) -> Result<Report, ConfError> {
@@ -333,21 +182,6 @@ fn deadline(fields: &mut Fields<'_>) -> Result<Duration, ConfError> {
             Err(ConfError::invalid(fields.path("deadline"), other, cure))
         }
     }
-}
-
-/// A prefix such as `10.76.0.0/16`, without host bits.
-pub(crate) fn prefix(path: &str, value: &Value) -> Result<ipnetwork::IpNetwork, ConfError> {
-    let network: ipnetwork::IpNetwork = parse_value(path, value)?;
-    let has_length = value.as_str().is_some_and(|text| text.contains('/'));
-    if !has_length || network.ip() != network.network() {
-        let cure = format!(
-            "write a prefix with its length and without host bits, for example {}/{}",
-            network.network(),
-            network.prefix()
-        );
-        return Err(ConfError::invalid(path, value, cure));
-    }
-    Ok(network)
 }
 
 #[cfg(test)]

@@ -39,11 +39,9 @@ impl NodeConf {
     pub fn parse(conf: &Map<String, Value>) -> Result<Self, ConfError> {
         let mut fields = Fields::new("nodeConfig", conf);
         let mut planes = Vec::new();
-        if let Some(Value::Object(map)) = fields.value("planes") {
-            for (name, value) in map {
-                let path = format!("nodeConfig.planes.{}", crate::fields::cut(name));
-                planes.push(plane(crate::fields::parse(&path, name)?, Fields::of(path, value)?)?);
-            }
+        for (name, value) in fields.entries("planes")? {
+            let path = format!("nodeConfig.planes.{}", crate::fields::cut(name));
+            planes.push(plane(crate::fields::parse(&path, name)?, Fields::of(path, value)?)?);
         }
         fields.finish(|_| false)?;
         Ok(Self { planes })

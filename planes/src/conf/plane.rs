@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::{IpamConf, KindConf, prefix, traffic};
+use super::read::{prefix, traffic};
+use super::{IpamConf, KindConf};
 use crate::fields::{ConfError, Fields, parse_value};
 use crate::mac::MacAddr;
 use crate::name::{IfName, PlaneName};

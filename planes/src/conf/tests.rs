@@ -70,6 +70,10 @@ fn each_refusal_names_the_field_and_the_cure() {
         plane.as_object_mut().unwrap().extend(edit.as_object().unwrap().clone());
         json!({"planes": [plane], "default": []})
     };
+    let pair = |mut a: Value, mut b: Value| {
+        (a["name"], b["name"]) = (json!("a"), json!("b"));
+        json!({"planes": [a, b], "default": []})
+    };
     let cases = [
         (json!({"name": null}), "name: is missing"),
         (json!({"name": "../x"}), "network name \"../x\""),
@@ -99,6 +103,12 @@ fn each_refusal_names_the_field_and_the_cure() {
         (json!({"proxy": {"pods": "some"}}), "proxy.pods \"some\""),
         (json!({"proxy": {"port": 1}}), "proxy.port 1: unknown key"),
         (json!({"bootstrap": {}}), "bootstrap.discovery: is missing"),
+        (json!({"bootstrap": {"discovery": "istiod"}}), "bootstrap.discovery \"istiod\": write HOST:PORT"),
+        (
+            json!({"bootstrap": {"discovery": "a:1", "maxConnections": 0}}),
+            "bootstrap.maxConnections 0: write at least 1",
+        ),
+        (json!({"default": ["control", "control"]}), "default[1] \"control\": stands twice"),
         (json!({"bootstrap": {"discovery": "a:1", "flavour": "linkerd"}}), "bootstrap.flavour \"linkerd\""),
         (json!({"bootstrap": {"discovery": "a:1", "directory": "x"}}), "bootstrap.directory \"x\""),
         (kind(json!({})), "planes[0].kind: is missing: write one of bridge, ptp"),
@@ -203,6 +213,21 @@ fn each_refusal_names_the_field_and_the_cure() {
             json!({"planes": [{"name": "p", "kind": "ptp"}, {"name": "p", "kind": "ptp"}], "default": []}),
             "planes[1].name \"p\": is declared twice",
         ),
+        (
+            pair(
+                json!({"kind": "bridge", "bridge": "br"}),
+                json!({"kind": "bridge", "bridge": "br", "vlan": 7}),
+            ),
+            "planes[1].bridge \"br\": plane a has it already",
+        ),
+        (
+            pair(json!({"kind": "bridge", "uplink": "eth1"}), json!({"kind": "bridge", "uplink": "eth1"})),
+            "planes[1].uplink \"eth1\": plane a has it already",
+        ),
+        (
+            pair(json!({"kind": "vxlan", "vni": 7}), json!({"kind": "vxlan", "vni": 7, "device": "other"})),
+            "planes[1].vni \"7\": plane a has it already",
+        ),
     ];
     for (edit, expected) in cases {
         let error = parse(telecom(edit.clone())).unwrap_err();
@@ -215,15 +240,31 @@ fn each_refusal_names_the_field_and_the_cure() {
 }
 
 #[test]
+fn vlans_keep_planes_of_one_bridge_apart() {
+    let plane = |name: &str, vlan: u16| json!({"name": name, "kind": "bridge", "bridge": "br", "uplink": "eth1", "vlan": vlan});
+
+    assert!(parse(telecom(json!({"planes": [plane("a", 7), plane("b", 8)], "default": []}))).is_ok());
+    assert!(parse(telecom(json!({"planes": [plane("a", 7), plane("b", 7)], "default": []}))).is_err());
+}
+
+#[test]
 fn a_nodes_overlay_names_its_own_fields() {
     let good =
         json!({"planes": {"media": {"ranges": ["10.9.0.0/24"], "master": "ens5", "remotes": ["192.0.2.2"]}}});
     let overlay = NodeConf::parse(good.as_object().unwrap()).unwrap();
     assert_eq!(overlay.plane(&"media".parse().unwrap()).unwrap().master, Some("ens5".parse().unwrap()));
 
-    let bad = json!({"planes": {"media": {"rangs": []}}});
-    let error = NodeConf::parse(bad.as_object().unwrap()).unwrap_err().to_string();
-    assert_eq!(error, "nodeConfig.planes.media.rangs []: unknown key; did you mean \"ranges\"?");
+    for (bad, expected) in [
+        (
+            json!({"planes": {"media": {"rangs": []}}}),
+            "nodeConfig.planes.media.rangs []: unknown key; did you mean \"ranges\"?",
+        ),
+        (json!({"planes": ["media"]}), "nodeConfig.planes [\"media\"]: write an object in braces"),
+        (json!({"media": {}}), "nodeConfig.media {}: unknown key; known are planes"),
+    ] {
+        let error = NodeConf::parse(bad.as_object().unwrap()).unwrap_err().to_string();
+        assert_eq!(error, expected);
+    }
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

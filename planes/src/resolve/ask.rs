@@ -51,14 +51,12 @@ pub(super) fn is_primary(
     request: &Request<'_>,
 ) -> Result<bool, ConfError> {
     let names_primary = ask.ifname.as_ref() == Some(&request.key.ifname);
-    if ask.plane == primary.plane && (ask.ifname.is_none() || names_primary) {
-        return Ok(true);
+    let is_it = ask.plane == primary.plane && (ask.ifname.is_none() || names_primary);
+    if is_it || (names_primary && ask.dialect == Some(Select::Knitter) && request.chained) {
+        return ask.refuse_to_shape_the_primary().map(|()| true);
     }
     if !names_primary {
         return Ok(false);
-    }
-    if ask.dialect == Some(Select::Knitter) && request.chained {
-        return Ok(true);
     }
     let cure = "is the pod's primary interface, which the node decides; choose another name";
     Err(ask.error(format!("{}.interface", ask.field), format!("{:?}", request.key.ifname.as_str()), cure))
@@ -86,6 +84,18 @@ impl Ask {
     pub(super) fn unknown(&self, conf: &NetConf) -> ConfError {
         let error = conf.unknown_plane(&self.field, &self.plane);
         if self.dialect.is_some() { error.in_annotation() } else { error }
+    }
+
+    /// The primary's address and MAC are what Kubernetes and other plugins know the pod by.
+    fn refuse_to_shape_the_primary(&self) -> Result<(), ConfError> {
+        let cure = "is for the node to choose on the pod's primary interface; leave it out";
+        if let Some(mac) = self.mac {
+            return Err(self.error(format!("{}.mac", self.field), mac.to_string(), cure));
+        }
+        match self.ips.first() {
+            None => Ok(()),
+            Some(ip) => Err(self.error(format!("{}.ips", self.field), ip.to_string(), cure)),
+        }
     }
 
     /// What a pod cannot have of this plane.
@@ -119,20 +129,30 @@ impl Ask {
 
     /// A pod chooses which plane has its default route, not by which gateway.
     fn refuse_foreign_default_route(&self, ipam: &IpamPlan) -> Result<(), ConfError> {
-        let IpamPlan::Embedded(embedded) = ipam else { return Ok(()) };
+        let embedded = match ipam {
+            IpamPlan::Embedded(embedded) => embedded,
+            // another IPAM tells the gateway only when it is asked
+            IpamPlan::Delegated(_) => return Ok(()),
+            IpamPlan::None => return self.refuse_default_route("the plane has no gateway of ours"),
+        };
         let ranges = embedded.range_sets.iter().flat_map(|set| &set.ranges).filter_map(|range| range.gateway);
         let gateways: Vec<IpAddr> =
             ranges.chain(embedded.static_addresses.iter().filter_map(|fixed| fixed.gateway)).collect();
-        let foreign = self.default_route.iter().find(|gateway| !gateways.contains(gateway));
-        match foreign {
+        let Some(foreign) = self.default_route.iter().find(|gateway| !gateways.contains(gateway)) else {
+            return Ok(());
+        };
+        let list: Vec<String> = gateways.iter().map(ToString::to_string).collect();
+        if list.is_empty() {
+            return self.refuse_default_route("the plane has no gateway");
+        }
+        let cure = format!("the plane's gateway is {}", list.join(", "));
+        Err(self.error(format!("{}.default-route", self.field), foreign.to_string(), cure))
+    }
+
+    fn refuse_default_route(&self, cure: &str) -> Result<(), ConfError> {
+        match self.default_route.first() {
             None => Ok(()),
             Some(gateway) => {
-                let list: Vec<String> = gateways.iter().map(ToString::to_string).collect();
-                let cure = if list.is_empty() {
-                    "the plane has no gateway".to_owned()
-                } else {
-                    format!("the plane's gateway is {}", list.join(", "))
-                };
                 Err(self.error(format!("{}.default-route", self.field), gateway.to_string(), cure))
             }
         }

@@ -4,6 +4,7 @@ use data_encoding::BASE32_NOPAD;
 use ipnetwork::IpNetwork;
 use sha2::{Digest, Sha256};
 
+use super::range::is_gateway;
 use crate::conf::{BridgeConf, KindConf, NodePlane, PlaneConf, VxlanConf};
 use crate::fields::ConfError;
 use crate::name::{IfName, PlaneName};
@@ -105,17 +106,7 @@ fn vxlan_link(
 
 /// A bridge that is the plane's gateway carries the gateways' addresses, with the prefix length of their subnet.
 pub(super) fn with_gateways(mut link: LinkPlan, plane: &PlaneConf, ipam: &IpamPlan) -> LinkPlan {
-    let is_gateway = match &plane.kind {
-        KindConf::Bridge(bridge) => bridge.is_gateway,
-        KindConf::Vxlan(vxlan) => vxlan.bridge.is_gateway,
-        KindConf::Ptp
-        | KindConf::Macvlan(_)
-        | KindConf::Ipvlan(_)
-        | KindConf::Vlan(_)
-        | KindConf::HostDevice(_)
-        | KindConf::Adopted(_) => false,
-    };
-    let (IpamPlan::Embedded(embedded), true) = (ipam, is_gateway) else { return link };
+    let (IpamPlan::Embedded(embedded), true) = (ipam, is_gateway(plane)) else { return link };
     let ranges = embedded.range_sets.iter().flat_map(|set| &set.ranges);
     let from_ranges = ranges.filter_map(|range| IpNetwork::new(range.gateway?, range.subnet.prefix()).ok());
     let from_static = embedded

@@ -1,6 +1,7 @@
 //! From what is written to what is meant: the one conversion in which defaults are applied and fields checked against one
 //! another.
 
+mod address;
 mod adopt;
 mod ask;
 mod link;
@@ -63,6 +64,7 @@ pub fn resolve(conf: &NetConf, request: &Request<'_>) -> Result<Plan, ConfError>
     let mut attachments = vec![primary(conf, request)?];
     for ask in ask::in_order(conf, asked) {
         if !ask::is_primary(&ask, &attachments[0], request)? {
+            refuse_twice(&ask, &attachments)?;
             attachments.push(attach(conf, request, &ask, Role::Plane)?);
         }
     }
@@ -197,6 +199,17 @@ fn undeclared(
         extra_addresses: Vec::new(),
         forward: false,
         labels: BTreeMap::new(),
+    }
+}
+
+/// Leases and routes are a plane's, so a pod has a plane once.
+fn refuse_twice(ask: &ask::Ask, attachments: &[PlannedAttachment]) -> Result<(), ConfError> {
+    match attachments.iter().find(|one| one.plane == ask.plane) {
+        None => Ok(()),
+        Some(one) => {
+            let cure = format!("the pod has this plane already, as {}; ask for a plane once", one.ifname);
+            Err(ask.error(ask.field.clone(), format!("{:?}", ask.plane.as_str()), cure))
+        }
     }
 }
 

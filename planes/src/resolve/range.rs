@@ -1,10 +1,11 @@
-//! Ranges made whole: host-local's rules (a subnet without host bits, the gateway its first address, a range from first to
-//! last without IPv4's broadcast, no overlap), with errors that say where.
+//! Ranges made whole: host-local's rules (a subnet without host bits, a range from first to last without IPv4's broadcast, no
+//! overlap; where the node is the gateway, it is the first address), with errors that say where.
 
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
+use super::address::{last_of, number, offset, refuse_end_of_subnet, refuse_special};
 use super::ask::Ask;
 use crate::annotation::RequestedAddress;
 use crate::conf::{EmbeddedConf, IpamConf, KindConf, NodePlane, PlaneConf, RangeConf, Reach, StaticConf};
@@ -42,11 +43,13 @@ fn embedded(
     let sets = own.unwrap_or(&conf.ranges);
     let mut range_sets = Vec::new();
     for (path, set) in sets {
-        range_sets.push(range_set(path, set, conf)?);
+        range_sets.push(range_set(path, set, conf, is_gateway(plane))?);
     }
     refuse_overlaps(sets, &range_sets)?;
-    let static_addresses =
+    let static_addresses: Vec<StaticAddress> =
         conf.addresses.iter().map(|fixed| static_address(fixed, conf)).collect::<Result<_, _>>()?;
+    refuse_same_addresses(&conf.addresses)?;
+    refuse_useless_gateway(plane, conf, &range_sets, &static_addresses)?;
     if matches!(plane.kind, KindConf::Ptp) {
         refuse_no_gateway(plane, &range_sets)?;
     }
@@ -56,8 +59,14 @@ fn embedded(
     Ok(EmbeddedIpam { range_sets, static_addresses, requested, sticky: conf.sticky })
 }
 
-fn range_set(path: &str, set: &[RangeConf], conf: &EmbeddedConf) -> Result<RangeSet, ConfError> {
-    let ranges = set.iter().map(|range| address_range(range, conf)).collect::<Result<Vec<_>, _>>()?;
+fn range_set(
+    path: &str,
+    set: &[RangeConf],
+    conf: &EmbeddedConf,
+    needs_gateway: bool,
+) -> Result<RangeSet, ConfError> {
+    let ranges =
+        set.iter().map(|range| address_range(range, conf, needs_gateway)).collect::<Result<Vec<_>, _>>()?;
     let family = ranges.first().map(|range| range.subnet.is_ipv4());
     if ranges.iter().any(|range| Some(range.subnet.is_ipv4()) != family) {
         let cure = "mixes IPv4 and IPv6; a set gives one address, so write a set per family";
@@ -66,58 +75,38 @@ fn range_set(path: &str, set: &[RangeConf], conf: &EmbeddedConf) -> Result<Range
     Ok(RangeSet { ranges })
 }
 
-fn address_range(range: &RangeConf, conf: &EmbeddedConf) -> Result<AddressRange, ConfError> {
+fn address_range(
+    range: &RangeConf,
+    conf: &EmbeddedConf,
+    needs_gateway: bool,
+) -> Result<AddressRange, ConfError> {
     let RangeConf { path, subnet, .. } = range;
     let bits = if subnet.is_ipv4() { 32 } else { 128 };
     if bits - subnet.prefix() < 2 {
         let cure = format!("is too small; write a prefix of at most /{}, or \"addresses\"", bits - 2);
         return Err(ConfError::invalid(path, subnet, cure));
     }
+    refuse_special(path, subnet)?;
     let inside = |field: &str, address: IpAddr| {
+        let field = format!("{path}.{field}");
         if subnet.contains(address) {
-            Ok(address)
+            refuse_end_of_subnet(&field, subnet, address).map(|()| address)
         } else {
-            Err(ConfError::invalid(format!("{path}.{field}"), address, format!("lies outside of {subnet}")))
+            Err(ConfError::invalid(field, address, format!("lies outside of {subnet}")))
         }
     };
-    let first = inside("rangeStart", range.start.unwrap_or_else(|| offset(subnet.network(), 1)))?;
+    let first_of = offset(subnet.network(), 1);
+    let first = inside("rangeStart", range.start.unwrap_or(first_of))?;
     let last = inside("rangeEnd", range.end.unwrap_or_else(|| last_of(subnet)))?;
     if number(first) > number(last) {
-        return Err(ConfError::invalid(
-            format!("{path}.rangeEnd"),
-            last,
-            format!("lies before rangeStart {first}"),
-        ));
+        let cure = format!("lies before rangeStart {first}");
+        return Err(ConfError::invalid(format!("{path}.rangeEnd"), last, cure));
     }
-    let of_family = conf.gateways.iter().copied().find(|gateway| gateway.is_ipv4() == subnet.is_ipv4());
-    let gateway = match range.gateway.or(of_family) {
-        None => None,
-        Some(gateway) => Some(inside("gateway", gateway)?),
-    };
+    let of_plane = conf.gateways.iter().copied().find(|gateway| subnet.contains(*gateway));
+    // host-local's default; a plane whose gateway nobody is needs none
+    let gateway = range.gateway.or(of_plane).or(needs_gateway.then_some(first_of));
+    let gateway = gateway.map(|gateway| inside("gateway", gateway)).transpose()?;
     Ok(AddressRange { subnet: *subnet, first, last, gateway, exclude: conf.exclude.clone() })
-}
-
-/// The last address that a pod may have: IPv4's last is the broadcast address.
-fn last_of(subnet: &IpNetwork) -> IpAddr {
-    match subnet {
-        IpNetwork::V4(v4) => IpAddr::V4((u32::from(v4.broadcast()) - 1).into()),
-        IpNetwork::V6(v6) => IpAddr::V6(v6.broadcast()),
-    }
-}
-
-/// An address as a number, for comparison within its family.
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => u128::from(u32::from(v4)),
-        IpAddr::V6(v6) => u128::from(v6),
-    }
-}
-
-fn offset(address: IpAddr, by: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(v4) => IpAddr::V4(u32::from(v4).saturating_add(u32::from(by)).into()),
-        IpAddr::V6(v6) => IpAddr::V6(u128::from(v6).saturating_add(u128::from(by)).into()),
-    }
 }
 
 fn refuse_overlaps(confs: &[(String, Vec<RangeConf>)], sets: &[RangeSet]) -> Result<(), ConfError> {
@@ -138,6 +127,10 @@ fn refuse_overlaps(confs: &[(String, Vec<RangeConf>)], sets: &[RangeSet]) -> Res
 
 fn static_address(fixed: &StaticConf, conf: &EmbeddedConf) -> Result<StaticAddress, ConfError> {
     let address = fixed.address;
+    let subnet =
+        IpNetwork::new(address.network(), address.prefix()).expect("a network has its own prefix length");
+    refuse_special(&fixed.path, &subnet)?;
+    refuse_end_of_subnet(&fixed.path, &subnet, address.ip())?;
     let of_family = conf.gateways.iter().copied().find(|gateway| address.contains(*gateway));
     let gateway = fixed.gateway.or(of_family);
     match gateway {
@@ -146,6 +139,56 @@ fn static_address(fixed: &StaticConf, conf: &EmbeddedConf) -> Result<StaticAddre
             Err(ConfError::invalid(field, gateway, format!("lies outside of the subnet of {address}")))
         }
         other => Ok(StaticAddress { address, gateway: other }),
+    }
+}
+
+fn refuse_same_addresses(fixed: &[StaticConf]) -> Result<(), ConfError> {
+    for (number, one) in fixed.iter().enumerate() {
+        if let Some(other) = fixed[..number].iter().find(|other| other.address.ip() == one.address.ip()) {
+            let cure = format!("stands at {} already; remove one", other.path);
+            return Err(ConfError::invalid(&one.path, one.address, cure));
+        }
+    }
+    Ok(())
+}
+
+/// A gateway that lies in none of the plane's subnets reaches nobody: somebody's slip.
+fn refuse_useless_gateway(
+    plane: &PlaneConf,
+    conf: &EmbeddedConf,
+    sets: &[RangeSet],
+    fixed: &[StaticAddress],
+) -> Result<(), ConfError> {
+    let subnets: Vec<IpNetwork> = sets
+        .iter()
+        .flat_map(|set| set.ranges.iter().map(|range| range.subnet))
+        .chain(fixed.iter().map(|fixed| fixed.address))
+        .collect();
+    let routes =
+        plane.routes.iter().chain(&conf.routes).filter_map(|route| route.gw.map(|gw| ("routes gw", gw)));
+    let gateways = conf.gateways.iter().map(|gateway| ("ipam.gateway", *gateway));
+    for (key, gateway) in gateways.chain(routes) {
+        if !subnets.iter().any(|subnet| subnet.contains(gateway)) {
+            let field = format!("planes {:?} {key}", plane.name.as_str());
+            let list: Vec<String> = subnets.iter().map(ToString::to_string).collect();
+            let cure = format!("lies outside of the plane's subnets {}", list.join(", "));
+            return Err(ConfError::invalid(field, gateway, cure));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the node itself is the plane's gateway.
+pub(super) fn is_gateway(plane: &PlaneConf) -> bool {
+    match &plane.kind {
+        KindConf::Bridge(bridge) => bridge.is_gateway,
+        KindConf::Vxlan(vxlan) => vxlan.bridge.is_gateway,
+        KindConf::Ptp
+        | KindConf::Macvlan(_)
+        | KindConf::Ipvlan(_)
+        | KindConf::Vlan(_)
+        | KindConf::HostDevice(_)
+        | KindConf::Adopted(_) => false,
     }
 }
 

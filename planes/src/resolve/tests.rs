@@ -120,6 +120,13 @@ fn standalone_the_configuration_chooses_the_primary_and_the_pod_does_not() {
     assert_eq!(Call::alone(json!({"primary": "lan"})).outline(), ["lan:eth0:Primary", "control:ctl0:Plane"]);
     let call = Call::alone(json!({"primary": "lan"})).with(PLANES, "media@eth0");
     assert!(call.refusal().contains("the node decides"), "{}", call.refusal());
+    for (text, expected) in [
+        (r#"[{"name":"lan","ips":["10.91.0.7"]}]"#, "ips 10.91.0.7: is for the node to choose"),
+        (r#"[{"name":"lan","mac":"0a:58:0a:4b:08:07"}]"#, "mac 0a:58:0a:4b:08:07: is for the node to choose"),
+    ] {
+        let refusal = Call::alone(json!({"primary": "lan"})).with(PLANES, text).refusal();
+        assert!(refusal.contains(expected), "{text}: {refusal}");
+    }
     let none = Call::alone(json!({"default": []}));
     assert!(none.refusal().starts_with("primary: is missing"), "{}", none.refusal());
 }
@@ -154,6 +161,16 @@ fn one_default_route_the_primarys_unless_the_pod_asks() {
     let foreign =
         Call::chained(json!({})).with(PLANES, r#"[{"name":"control","default-route":["10.75.8.66"]}]"#);
     assert!(foreign.refusal().contains("the plane's gateway is 10.75.8.1"), "{}", foreign.refusal());
+    for (text, expected) in [
+        (
+            r#"[{"name":"media","default-route":["10.80.0.1"]}]"#,
+            "default-route 10.80.0.1: the plane has no gateway",
+        ),
+        (r#"[{"name":"oam","default-route":["192.168.10.1"]}]"#, "the plane has no gateway of ours"),
+    ] {
+        let call = Call::chained(json!({})).finding(found("net1", "192.168.10.63/24")).with(PLANES, text);
+        assert!(call.refusal().contains(expected), "{text}: {}", call.refusal());
+    }
 }
 
 #[test]
@@ -201,6 +218,10 @@ fn names_clash_clearly() {
         ("media@eth0", "the node decides"),
         ("media@lo", "is the loopback"),
         ("media@net1", "exists in the pod already"),
+        (
+            "control,control@other",
+            "multiplane.dev/planes[1] \"control\": the pod has this plane already, as ctl0",
+        ),
         ("nope", "no such plane; this network declares control, media"),
     ] {
         let refusal =
@@ -235,6 +256,23 @@ fn ranges_follow_host_local() {
             "lies before rangeStart",
         ),
         (json!([[{"subnet": "10.0.0.0/24", "gateway": "10.0.1.1"}]]), "gateway 10.0.1.1: lies outside"),
+        (
+            json!([[{"subnet": "10.0.0.0/24", "rangeStart": "10.0.0.0"}]]),
+            "rangeStart 10.0.0.0: is the address of the subnet",
+        ),
+        (
+            json!([[{"subnet": "10.0.0.0/24", "rangeEnd": "10.0.0.255"}]]),
+            "rangeEnd 10.0.0.255: is the subnet's broadcast",
+        ),
+        (
+            json!([[{"subnet": "fd00::/64", "gateway": "fd00::"}]]),
+            "gateway fd00::: is the address of the subnet",
+        ),
+        (json!(["127.1.0.0/16"]), "overlaps 127.0.0.0/8, the loopback"),
+        (json!(["0.0.0.0/0"]), "overlaps 0.0.0.0/8"),
+        (json!(["239.0.0.0/24"]), "overlaps 224.0.0.0/3, multicast"),
+        (json!(["fe80::/64"]), "overlaps fe80::/10, link-local"),
+        (json!(["::/0"]), "overlaps ::/127"),
     ] {
         let refusal = range(ranges.clone()).refusal();
         assert!(refusal.contains(expected), "{ranges}: {refusal}");
@@ -249,6 +287,55 @@ fn a_bridge_that_is_the_gateway_carries_its_address() {
 
     assert!(matches!(&plan.attachments[1].link, LinkPlan::Bridge(bridge)
         if bridge.gateway_addresses == ["10.0.0.1/24".parse::<IpNetwork>().unwrap()]));
+}
+
+#[test]
+fn a_gateway_belongs_to_the_subnet_it_lies_in() {
+    let plan = |edit: Value| {
+        let mut plane = json!({"name": "p", "kind": "bridge"});
+        plane.as_object_mut().unwrap().extend(edit.as_object().unwrap().clone());
+        Call::chained(json!({"planes": [plane], "default": ["p"]}))
+    };
+    let two = json!({"ranges": [["10.0.0.0/24"], ["10.0.1.0/24"], ["fd00::/64"]], "gateway": ["10.0.1.1", "fd00::1"]});
+    let two = plan(json!({"ipam": two})).plan().unwrap();
+    let IpamPlan::Embedded(ipam) = &two.attachments[1].ipam else { panic!("not embedded") };
+    let gateways: Vec<Option<String>> =
+        ipam.range_sets.iter().map(|set| set.ranges[0].gateway.map(|g| g.to_string())).collect();
+    assert_eq!(gateways, [None, Some("10.0.1.1".into()), Some("fd00::1".into())]);
+    let by_default = plan(json!({"isGateway": true, "ipam": {"ranges": ["10.0.0.0/24"]}})).plan().unwrap();
+    assert!(matches!(&by_default.attachments[1].link, LinkPlan::Bridge(bridge)
+        if bridge.gateway_addresses == ["10.0.0.1/24".parse::<IpNetwork>().unwrap()]));
+
+    let ranges = json!({"ranges": ["10.0.0.0/24"]});
+    let statics = |list: Value| json!({"ipam": {"addresses": list}});
+    for (edit, expected) in [
+        (
+            json!({"ipam": {"ranges": ["10.0.0.0/24"], "gateway": "10.0.9.1"}}),
+            "ipam.gateway 10.0.9.1: lies outside of the plane's subnets 10.0.0.0/24",
+        ),
+        (
+            json!({"ipam": {"ranges": ["10.0.0.0/24"], "gateway": "fd00::1"}}),
+            "ipam.gateway fd00::1: lies outside",
+        ),
+        (
+            json!({"ipam": ranges, "routes": [{"dst": "10.9.0.0/16", "gw": "10.1.0.1"}]}),
+            "routes gw 10.1.0.1: lies outside",
+        ),
+        (statics(json!(["10.0.0.7/24", "10.0.0.7/24"])), "stands at planes[0].ipam.addresses[0] already"),
+        (
+            statics(json!(["10.0.0.255/24"])),
+            "is the subnet's broadcast address; write one from 10.0.0.1 to 10.0.0.254",
+        ),
+        (statics(json!(["127.0.0.1/8"])), "the loopback"),
+        (
+            statics(json!([{"address": "10.0.0.7/24", "gateway": "10.0.1.1"}])),
+            "gateway 10.0.1.1: lies outside",
+        ),
+    ] {
+        let refusal = plan(edit.clone()).refusal();
+        assert!(refusal.contains(expected), "{edit}: {refusal}");
+    }
+    assert!(plan(statics(json!(["10.0.0.7/32", "10.0.0.0/31"]))).plan().is_ok());
 }
 
 #[test]
