@@ -135,6 +135,9 @@ pub enum Error {
     /// Leases and IPAM plugins.
     #[error(transparent)]
     Ipam(#[from] ipam::Error),
+    /// The pod's rules.
+    #[error(transparent)]
+    Capture(#[from] iptables::Error),
     /// The pod's networks make no proxy.
     #[error(transparent)]
     Node(#[from] planes::proxy_node::NodeError),

@@ -111,6 +111,7 @@ pub fn code(error: &Error) -> u32 {
         Error::Netlink(_) => KERNEL,
         Error::Ipam(_) => ADDRESSES,
         Error::Node(_) | Error::Discovery(_) | Error::Bootstrap(_) => BOOTSTRAP,
+        Error::Capture(_) => CAPTURE,
         Error::Injected { .. } => INTERNAL,
     }
 }

@@ -1,0 +1,315 @@
+//! Rules in a namespace: set in one transaction, compared, removed.
+
+use std::io;
+
+use netlink::Netns;
+use netlink_packet_core::{NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
+use netlink_packet_netfilter::nftables::{NfTablesMessage, RuleAttribute, RuleMessage};
+use netlink_packet_netfilter::none::ControlMessage;
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
+use netlink_sys::{Socket, SocketAddr};
+
+use crate::rules::{Rule, Table};
+use crate::wire::{self, Expression};
+
+/// `NETLINK_NETFILTER`.
+const PROTOCOL: isize = 12;
+/// `NFNL_SUBSYS_NFTABLES`, whose batch this is.
+const SUBSYSTEM: u16 = 10;
+/// Large enough for any answer of the kernel's.
+const ANSWER: usize = 64 << 10;
+/// The bits of an attribute's type that are no flags.
+const KIND: u16 = 0x3fff;
+const NLMSG_ERROR: u16 = 2;
+/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE`.
+const NEW_RULE: u16 = SUBSYSTEM << 8 | 6;
+/// `struct nlmsghdr` and, behind it, `struct nfgenmsg`.
+const HEADER: usize = 16;
+const FAMILY: usize = 4;
+/// `NFTA_RULE_CHAIN`, `_EXPRESSIONS`, `_USERDATA`.
+const CHAIN: u16 = 2;
+const EXPRESSIONS: u16 = 4;
+const USERDATA: u16 = 7;
+
+/// Rules cannot be set, read or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The namespace cannot be entered.
+    #[error(transparent)]
+    Namespace(#[from] netlink::Error),
+    /// The kernel has no nf_tables.
+    #[error("set rules: this kernel lacks nf_tables (CONFIG_NF_TABLES with INET, NAT, FIB, CONNLIMIT)")]
+    Unsupported(#[source] io::Error),
+    /// The kernel refused one message, and with it all of them.
+    #[error("{operation}")]
+    Refused {
+        /// Which message.
+        operation: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The socket failed.
+    #[error("talk to nf_tables")]
+    Socket(#[source] io::Error),
+    /// The kernel did not answer all of it.
+    #[error("set rules: the kernel answered {answered} of {sent} messages")]
+    Silent {
+        /// How many.
+        answered: usize,
+        /// Of how many.
+        sent: usize,
+    },
+}
+
+impl Error {
+    /// Whether the kernel has no nf_tables at all.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Unsupported(_))
+    }
+}
+
+/// Puts the table in place of an earlier one, or leaves everything as it was.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn apply(netns: &Netns, table: &Table) -> Result<(), Error> {
+    transact(netns, wire::replace(table))
+}
+
+/// Removes a table of ours. Succeeds if there is none. Connections that it redirected are reset.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn remove(netns: &Netns, name: &str) -> Result<(), Error> {
+    transact(netns, wire::remove(name))
+}
+
+/// Names every rule that is missing, changed or foreign.
+///
+/// # Errors
+/// The kernel cannot be asked.
+pub fn check(netns: &Netns, table: &Table) -> Result<Vec<String>, Error> {
+    let found = read(netns, table.name)?;
+    let mut drifts = Vec::new();
+    for chain in &table.chains {
+        let mut here = found.iter().filter(|rule| rule.chain == chain.name);
+        for rule in &chain.rules {
+            if !here.next().is_some_and(|found| found.is(rule)) {
+                drifts.push(format!(
+                    "capture rule of table {} is gone or changed: {}: {rule}",
+                    table.name, chain.name
+                ));
+                break;
+            }
+        }
+        if let (true, Some(foreign)) = (drifts.is_empty(), here.next()) {
+            drifts.push(format!(
+                "foreign rule in table {}, chain {}: {}",
+                table.name,
+                chain.name,
+                foreign.comment()
+            ));
+        }
+    }
+    let known = |name: &str| table.chains.iter().any(|chain| chain.name == name);
+    let strangers = found.iter().filter(|rule| !known(&rule.chain));
+    drifts.extend(strangers.map(|rule| format!("foreign chain {} in table {}", rule.chain, table.name)));
+    Ok(drifts)
+}
+
+fn transact(netns: &Netns, messages: Vec<(NfTablesMessage, String)>) -> Result<(), Error> {
+    let (messages, operations): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+    let mut batch = serialize(ControlMessage::BatchBegin.into(), NLM_F_REQUEST, 0);
+    for (message, number) in messages.into_iter().zip(1_u32..) {
+        let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND;
+        batch.extend(serialize(message.into(), flags, number));
+    }
+    batch.extend(serialize(ControlMessage::BatchEnd.into(), NLM_F_REQUEST, 0));
+    let answers = netns.run(|| exchange(&batch))??;
+    let refused = answers.iter().find_map(|answer| Some((answer.number, answer.error()?)));
+    match refused {
+        Some((number, source)) => {
+            let at = usize::try_from(number).unwrap_or(0).saturating_sub(1);
+            let operation = operations.into_iter().nth(at).unwrap_or_else(|| "set rules".to_owned());
+            Err(Error::Refused { operation, source })
+        }
+        None if answers.len() < operations.len() => {
+            Err(Error::Silent { answered: answers.len(), sent: operations.len() })
+        }
+        None => Ok(()),
+    }
+}
+
+/// One message of the kernel's.
+#[derive(Debug)]
+struct Answer {
+    kind: u16,
+    number: u32,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// The error that it tells of; an acknowledgement tells of none.
+    fn error(&self) -> Option<io::Error> {
+        if self.kind != NLMSG_ERROR {
+            return None;
+        }
+        let code = self.body.get(..4).and_then(|code| code.try_into().ok()).map_or(0, i32::from_ne_bytes);
+        (code != 0).then(|| io::Error::from_raw_os_error(-code))
+    }
+}
+
+fn serialize(content: Content, flags: u16, number: u32) -> Vec<u8> {
+    let header = match &content {
+        Content::Control(_) => NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, SUBSYSTEM),
+        Content::Tables(_) => NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0),
+    };
+    let message = match content {
+        Content::Control(message) => NetfilterMessage::new(header, message),
+        Content::Tables(message) => NetfilterMessage::new(header, message),
+    };
+    let mut message = NetlinkMessage::from(message);
+    message.header.flags = flags;
+    message.header.sequence_number = number;
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    bytes
+}
+
+/// What a message is about.
+enum Content {
+    Control(ControlMessage),
+    Tables(NfTablesMessage),
+}
+
+impl From<ControlMessage> for Content {
+    fn from(message: ControlMessage) -> Self {
+        Self::Control(message)
+    }
+}
+
+impl From<NfTablesMessage> for Content {
+    fn from(message: NfTablesMessage) -> Self {
+        Self::Tables(message)
+    }
+}
+
+/// Sends a batch and takes the answers. The kernel works while we send, so all answers are there when sending ends.
+fn exchange(bytes: &[u8]) -> Result<Vec<Answer>, Error> {
+    let mut socket = Socket::new(PROTOCOL).map_err(Error::Unsupported)?;
+    socket.bind_auto().map_err(Error::Socket)?;
+    socket.connect(&SocketAddr::new(0, 0)).map_err(Error::Socket)?;
+    socket.send(bytes, 0).map_err(Error::Socket)?;
+    socket.set_non_blocking(true).map_err(Error::Socket)?;
+    let mut answers = Vec::new();
+    loop {
+        let mut buffer = Vec::with_capacity(ANSWER);
+        match socket.recv(&mut buffer, 0) {
+            Ok(0) => return Ok(answers),
+            Ok(_) => take(&buffer, &mut answers),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(answers),
+            Err(error) => return Err(Error::Socket(error)),
+        }
+    }
+}
+
+/// Splits what one call received into messages (`struct nlmsghdr`).
+fn take(mut bytes: &[u8], answers: &mut Vec<Answer>) {
+    while let Some(header) = bytes.get(..HEADER) {
+        let length = usize::try_from(word(header, 0)).unwrap_or(0);
+        let Some(body) = bytes.get(HEADER..length) else { return };
+        let kind = u16::from_ne_bytes([header[4], header[5]]);
+        answers.push(Answer { kind, number: word(header, 8), body: body.to_vec() });
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_ne_bytes)
+}
+
+/// The rules of a table, chain by chain in the kernel's order.
+fn read(netns: &Netns, table: &str) -> Result<Vec<Found>, Error> {
+    let attributes = vec![RuleAttribute::Table(table.to_owned())];
+    let ask = NfTablesMessage::GetRule(RuleMessage { attributes });
+    let answers = netns.run(|| exchange(&serialize(ask.into(), NLM_F_REQUEST | NLM_F_DUMP, 1)))??;
+    match answers.iter().find_map(Answer::error) {
+        Some(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Some(source) => {
+            Err(Error::Refused { operation: format!("list rules of table inet {table}"), source })
+        }
+        None => Ok(answers.iter().filter(|answer| answer.kind == NEW_RULE).map(Found::parse).collect()),
+    }
+}
+
+/// Attributes of one level, by their numbers.
+type Attributes = Vec<(u16, Vec<u8>)>;
+
+/// A rule as the kernel has it.
+#[derive(Debug)]
+struct Found {
+    chain: String,
+    comment: Vec<u8>,
+    expressions: Vec<(String, Attributes)>,
+}
+
+impl Found {
+    fn parse(answer: &Answer) -> Self {
+        let rule = attributes(answer.body.get(FAMILY..).unwrap_or_default());
+        let value = |kind| rule.iter().find(|(found, _)| *found == kind).map(|(_, value)| value.as_slice());
+        let expressions = attributes(value(EXPRESSIONS).unwrap_or_default());
+        Self {
+            chain: text(value(CHAIN).unwrap_or_default()),
+            comment: value(USERDATA).unwrap_or_default().to_vec(),
+            expressions: expressions.iter().map(|(_, element)| expression(element)).collect(),
+        }
+    }
+
+    /// Whether it is the rule that was meant. The kernel adds attributes of its own and never leaves one out.
+    fn is(&self, rule: &Rule) -> bool {
+        let wanted = wire::expressions(rule);
+        self.comment == wire::comment(rule.why)
+            && self.expressions.len() == wanted.len()
+            && self.expressions.iter().zip(&wanted).all(|(found, wanted)| same(found, wanted))
+    }
+
+    fn comment(&self) -> String {
+        text(self.comment.get(2..).unwrap_or_default())
+    }
+}
+
+fn expression(element: &[u8]) -> (String, Attributes) {
+    let parts = attributes(element);
+    let value = |kind| parts.iter().find(|(found, _)| *found == kind).map(|(_, value)| value.as_slice());
+    (text(value(1).unwrap_or_default()), attributes(value(2).unwrap_or_default()))
+}
+
+/// The attributes of one level (`struct nlattr`), flags taken off.
+fn attributes(mut bytes: &[u8]) -> Attributes {
+    let mut list = Vec::new();
+    while let Some(header) = bytes.get(..4) {
+        let length = usize::from(u16::from_ne_bytes([header[0], header[1]]));
+        let Some(value) = bytes.get(4..length) else { break };
+        list.push((u16::from_ne_bytes([header[2], header[3]]) & KIND, value.to_vec()));
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    list
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
+}
+
+fn same((kind, found): &(String, Attributes), wanted: &Expression) -> bool {
+    let has = |(number, value): &(u16, Vec<u8>)| {
+        found.iter().any(|(other, bytes)| other == number && bytes == value)
+    };
+    *kind == wanted.kind && wanted.attributes.iter().all(has)
+}
+
+#[cfg(test)]
+#[path = "kernel_tests.rs"]
+mod tests;

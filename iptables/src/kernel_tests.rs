@@ -1,0 +1,126 @@
+//! The rules in a kernel, seen by `nft` too.
+
+use std::process::Command;
+
+use planes::Traffic;
+
+use super::*;
+use crate::policy::Policy;
+use crate::{TABLE, sample, table};
+
+fn run(netns: &Netns, command: &str) -> (bool, String) {
+    let output = netns.run(|| Command::new("sh").args(["-c", command]).output().unwrap()).unwrap();
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+fn nft(netns: &Netns, command: &str) -> String {
+    let (done, text) = run(netns, &format!("nft {command}"));
+    assert!(done, "nft {command}: {text}");
+    text
+}
+
+fn variants() -> Vec<Policy> {
+    let mut all = Vec::new();
+    for undeclared in [Traffic::Capture, Traffic::Bypass, Traffic::Deny] {
+        for proxy in [None, Some(sample::proxy())] {
+            all.push(Policy { undeclared, proxy, ..sample::policy() });
+        }
+    }
+    all
+}
+
+#[test]
+fn what_the_kernel_reads_back_is_what_was_meant() {
+    for policy in variants() {
+        let netns = Netns::anonymous().unwrap();
+
+        apply(&netns, &table(&policy)).unwrap();
+
+        assert_eq!(check(&netns, &table(&policy)).unwrap(), Vec::<String>::new(), "{policy:?}");
+    }
+}
+
+#[test]
+fn the_text_is_what_nft_lists_and_accepts() {
+    for policy in variants() {
+        let (ours, theirs) = (Netns::anonymous().unwrap(), Netns::anonymous().unwrap());
+        let table = table(&policy);
+
+        apply(&ours, &table).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), table.to_text()).unwrap();
+        nft(&theirs, &format!("-f {}", file.path().display()));
+
+        let (ours, theirs_listed) = (nft(&ours, "list ruleset"), nft(&theirs, "list ruleset"));
+        for (line, their_line) in ours.lines().zip(theirs_listed.lines()) {
+            assert_eq!(line, their_line);
+        }
+        assert_eq!(ours, theirs_listed);
+        assert_eq!(check(&theirs, &table).unwrap(), Vec::<String>::new(), "nft makes the same rules");
+    }
+}
+
+#[test]
+fn applying_twice_gives_the_same_and_removing_twice_is_fine() {
+    let netns = Netns::anonymous().unwrap();
+    let rules = table(&sample::policy());
+    apply(&netns, &rules).unwrap();
+    let once = nft(&netns, "list ruleset");
+
+    apply(&netns, &rules).unwrap();
+
+    assert_eq!(nft(&netns, "list ruleset"), once);
+    remove(&netns, TABLE).unwrap();
+    remove(&netns, TABLE).unwrap();
+    assert_eq!(nft(&netns, "list ruleset"), "");
+}
+
+#[test]
+fn a_refused_transaction_leaves_the_earlier_table() {
+    let netns = Netns::anonymous().unwrap();
+    let good = table(&sample::policy());
+    apply(&netns, &good).unwrap();
+    let mut bad = good.clone();
+    // NAT chains cannot hook in so early
+    bad.chains.iter_mut().for_each(|chain| chain.priority = -300);
+
+    let error = apply(&netns, &bad).unwrap_err();
+
+    assert!(error.to_string().contains("capture_in"), "{error}");
+    assert_eq!(check(&netns, &good).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn each_tampering_is_named() {
+    let tamperings = [
+        ("delete table inet multiplane", "gone"),
+        ("flush chain inet multiplane capture_in", "capture_in"),
+        ("add rule inet multiplane isolate_in accept", "foreign rule"),
+        ("insert rule inet multiplane capture_out accept", "capture_out"),
+        ("add chain inet multiplane mine; nft add rule inet multiplane mine accept", "foreign chain mine"),
+    ];
+    for (tampering, word) in tamperings {
+        let netns = Netns::anonymous().unwrap();
+        let rules = table(&sample::policy());
+        apply(&netns, &rules).unwrap();
+
+        nft(&netns, tampering);
+
+        let drifts = check(&netns, &rules).unwrap().join("; ");
+        assert!(drifts.contains(word), "{tampering}: {word:?} is not in {drifts:?}");
+    }
+}
+
+#[test]
+fn other_tables_are_left_alone() {
+    let netns = Netns::anonymous().unwrap();
+    nft(&netns, "add table ip nat");
+
+    apply(&netns, &table(&sample::policy())).unwrap();
+    remove(&netns, TABLE).unwrap();
+
+    assert_eq!(
+        nft(&netns, "list ruleset").split_whitespace().collect::<Vec<_>>().join(" "),
+        "table ip nat { }"
+    );
+}

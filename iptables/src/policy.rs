@@ -1,0 +1,62 @@
+//! What shall happen to a pod's traffic: the part of its networks that the rules depend on.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use planes::{IfName, PodNetwork, Proxy, Traffic};
+
+/// Hops of the proxy over `lo` that may exist at a time. More than any honest use, far fewer than descriptors.
+pub(crate) const FUSE: u32 = 256;
+
+/// A pod's capture policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The proxy, if the pod's traffic is captured. Isolation holds without one too.
+    pub proxy: Option<Proxy>,
+    /// Every interface that is known, in the order of the pod's identity.
+    pub planes: Vec<Plane>,
+    /// What happens to interfaces that nobody knows, also when they appear later.
+    pub undeclared: Traffic,
+    /// Hops of the proxy over `lo` beyond which a loop is cut.
+    pub fuse: u32,
+}
+
+/// One interface of the pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plane {
+    /// Its name: rules match names, which survive a link's re-creation, and not indexes.
+    pub ifname: IfName,
+    /// What happens to its traffic.
+    pub traffic: Traffic,
+    /// Its own addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Further addresses that it may receive.
+    pub extra: Vec<IpNetwork>,
+    /// Whether it may receive what the pod then routes to other planes.
+    pub forward: bool,
+}
+
+impl Policy {
+    /// The policy of a pod's networks.
+    #[must_use]
+    pub fn of(network: &PodNetwork) -> Self {
+        let planes = network.attachments.iter().map(|attachment| Plane {
+            ifname: attachment.ifname.clone(),
+            traffic: attachment.traffic,
+            addresses: attachment.addresses.iter().map(IpNetwork::ip).collect(),
+            extra: attachment.extra_addresses.clone(),
+            forward: attachment.forward,
+        });
+        Self {
+            proxy: network.proxy.clone(),
+            planes: planes.collect(),
+            undeclared: network.undeclared,
+            fuse: FUSE,
+        }
+    }
+
+    /// The interfaces with that fate.
+    pub(crate) fn with(&self, traffic: Traffic) -> impl Iterator<Item = &Plane> {
+        self.planes.iter().filter(move |plane| plane.traffic == traffic)
+    }
+}

@@ -1,0 +1,211 @@
+//! The rules of a pod, as one pure function of its policy, readable from top to bottom. docs/capture.md tells the
+//! packet's way through them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnetwork::IpNetwork;
+use planes::{IfName, Proxy, Traffic};
+
+use crate::policy::{Plane, Policy};
+use crate::rules::{Action, Chain, Family, Hook, Kind, Match, Reach, Rule, Table};
+
+/// The one table of ours in a namespace.
+pub const TABLE: &str = "multiplane";
+
+/// Telemetry and health checks of the sidecar: for kubelet and Prometheus, never captured.
+const NEVER_CAPTURED: [u16; 3] = [15020, 15021, 15090];
+
+/// Where the proxy's inbound side connects from, so that its call to the application is not taken for a new one.
+const INBOUND_SOURCES: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6)), IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6))];
+
+/// The whole table.
+#[must_use]
+pub fn table(policy: &Policy) -> Table {
+    let mut chains = vec![isolate_in(policy), isolate_out(policy)];
+    if let Some(proxy) = &policy.proxy {
+        chains.push(untrack(policy, "untrack_in", Hook::Prerouting));
+        chains.push(untrack(policy, "untrack_out", Hook::Output));
+        chains.push(capture_in(policy, proxy));
+        chains.push(fuse(policy, proxy));
+        chains.push(capture_out(policy, proxy));
+    }
+    chains.retain(|chain| !chain.rules.is_empty());
+    Table { name: TABLE, chains }
+}
+
+/// Media planes must never touch connection tracking: it costs memory and breaks what it does not understand.
+fn untrack(policy: &Policy, name: &'static str, hook: Hook) -> Chain {
+    let mut rules: Vec<Rule> = policy
+        .with(Traffic::Bypass)
+        .map(|plane| rule([by(hook, &plane.ifname)], Action::Notrack, "bypass: never tracked"))
+        .collect();
+    if policy.undeclared == Traffic::Bypass {
+        rules.push(rule(stranger(policy, hook), Action::Notrack, "undeclared: bypass"));
+    }
+    Chain { name, kind: Kind::Filter, hook, priority: -300, rules }
+}
+
+/// Strong host: an address answers on its own plane alone. Before NAT, so that what the proxy would get is judged by
+/// where it was sent to.
+fn isolate_in(policy: &Policy) -> Chain {
+    let mut rules = vec![rule([Match::In(lo())], Action::Accept, "the pod's own")];
+    for plane in policy.with(Traffic::Deny) {
+        rules.push(rule([Match::In(plane.ifname.clone())], Action::Drop, "deny"));
+    }
+    if policy.undeclared == Traffic::Deny {
+        rules.push(rule(stranger(policy, Hook::Prerouting), Action::Drop, "undeclared: deny"));
+    }
+    if let Some(proxy) = &policy.proxy {
+        for port in [proxy.inbound_port, proxy.outbound_port] {
+            rules.push(rule([Match::Port(port)], Action::Drop, "the proxy's port is closed from outside"));
+        }
+    }
+    for plane in policy.planes.iter().filter(|plane| plane.traffic != Traffic::Deny) {
+        let here = Match::In(plane.ifname.clone());
+        if plane.forward {
+            rules.push(rule([here.clone()], Action::Accept, "forward: the pod routes"));
+        }
+        for extra in &plane.extra {
+            rules.push(rule([here.clone(), Match::To(*extra)], Action::Accept, "addresses: declared"));
+        }
+    }
+    for reach in [Reach::Local, Reach::Broadcast, Reach::Multicast, Reach::Anycast] {
+        rules.push(rule([Match::Reaches(reach)], Action::Accept, "it is this plane's"));
+    }
+    rules.push(rule([], Action::Drop, "strong host: not an address of this plane"));
+    Chain { name: "isolate_in", kind: Kind::Filter, hook: Hook::Prerouting, priority: -150, rules }
+}
+
+fn isolate_out(policy: &Policy) -> Chain {
+    let mut rules: Vec<Rule> = policy
+        .with(Traffic::Deny)
+        .map(|plane| rule([Match::Out(plane.ifname.clone())], Action::Drop, "deny"))
+        .collect();
+    if policy.undeclared == Traffic::Deny {
+        rules.push(rule(stranger(policy, Hook::Output), Action::Drop, "undeclared: deny"));
+    }
+    Chain { name: "isolate_out", kind: Kind::Filter, hook: Hook::Output, priority: -150, rules }
+}
+
+/// Connections that come in by a captured plane go to the proxy's inbound port.
+fn capture_in(policy: &Policy, proxy: &Proxy) -> Chain {
+    let mut rules = never_captured();
+    for plane in policy.with(Traffic::Capture) {
+        for family in [Family::V4, Family::V6] {
+            let opens = [Match::In(plane.ifname.clone()), Match::Family(family), Match::Opens];
+            rules.push(rule(opens, inbound(plane, family, proxy), "capture: inbound"));
+        }
+    }
+    if policy.undeclared == Traffic::Capture {
+        let mut opens = stranger(policy, Hook::Prerouting);
+        opens.push(Match::Opens);
+        rules.push(rule(opens, Action::Redirect(proxy.inbound_port), "undeclared: capture"));
+    }
+    Chain { name: "capture_in", kind: Kind::Nat, hook: Hook::Prerouting, priority: -100, rules }
+}
+
+/// `redirect` goes to the interface's own address of the family. Where there is none but a declared one, that is named,
+/// as else the packet is dropped.
+fn inbound(plane: &Plane, family: Family, proxy: &Proxy) -> Action {
+    let is_own = plane.addresses.iter().any(|address| is(family, *address));
+    let declared = plane.extra.iter().map(IpNetwork::ip).find(|address| is(family, *address));
+    match declared {
+        Some(address) if !is_own => Action::Dnat(address, proxy.inbound_port),
+        Some(_) | None => Action::Redirect(proxy.inbound_port),
+    }
+}
+
+/// Connections of the pod go to the proxy's outbound port; the proxy's own do not, but for those to the pod itself.
+fn capture_out(policy: &Policy, proxy: &Proxy) -> Chain {
+    let mut rules = never_captured();
+    for source in INBOUND_SOURCES {
+        let from_inbound = [Match::Out(lo()), Match::From(IpNetwork::from(source))];
+        rules.push(rule(from_inbound, Action::Accept, "the proxy's call to the application"));
+    }
+    for uid in &proxy.uids {
+        for address in policy.with(Traffic::Capture).flat_map(|plane| &plane.addresses) {
+            let own = IpNetwork::from(*address);
+            let call = [Match::Out(lo()), Match::User(*uid), Match::To(own), Match::Opens];
+            let inbound = Action::Redirect(proxy.inbound_port);
+            rules.push(rule(call, inbound, "the proxy calls its own pod: inbound"));
+        }
+    }
+    rules.push(rule([Match::Out(lo())], Action::Accept, "the pod's own"));
+    for uid in &proxy.uids {
+        rules.push(rule([Match::User(*uid)], Action::Accept, "the proxy's own"));
+    }
+    for gid in &proxy.gids {
+        rules.push(rule([Match::Group(*gid)], Action::Accept, "the proxy's own"));
+    }
+    let outbound = Action::Redirect(proxy.outbound_port);
+    for plane in policy.with(Traffic::Capture) {
+        rules.push(rule([Match::Out(plane.ifname.clone()), Match::Opens], outbound, "capture: outbound"));
+    }
+    if policy.undeclared == Traffic::Capture {
+        let mut opens = stranger(policy, Hook::Output);
+        opens.push(Match::Opens);
+        rules.push(rule(opens, outbound, "undeclared: capture"));
+    }
+    Chain { name: "capture_out", kind: Kind::Nat, hook: Hook::Output, priority: -100, rules }
+}
+
+/// Whatever else goes wrong, the proxy cannot call itself more often than this at a time: a loop ends in a refused
+/// connection instead of in the last descriptor.
+fn fuse(policy: &Policy, proxy: &Proxy) -> Chain {
+    let honest: [&[IpNetwork]; 2] = [
+        &[net(Ipv4Addr::new(127, 0, 0, 0).into(), 8)],
+        &[net(Ipv6Addr::LOCALHOST.into(), 128), net(INBOUND_SOURCES[1], 128)],
+    ];
+    let mut rules = Vec::new();
+    for uid in &proxy.uids {
+        for honest in honest {
+            let mut hop = vec![Match::Out(lo()), Match::User(*uid), Match::Opens];
+            hop.extend(honest.iter().map(|source| Match::NotFrom(*source)));
+            hop.push(Match::MoreThan(policy.fuse));
+            rules.push(rule(hop, Action::Reset, "fuse: the proxy calls itself in a loop"));
+        }
+    }
+    Chain { name: "fuse", kind: Kind::Filter, hook: Hook::Output, priority: -110, rules }
+}
+
+fn never_captured() -> Vec<Rule> {
+    NEVER_CAPTURED.iter().map(|port| rule([Match::Port(*port)], Action::Accept, "never captured")).collect()
+}
+
+/// An interface that is neither known nor the loopback.
+fn stranger(policy: &Policy, hook: Hook) -> Vec<Match> {
+    let known = std::iter::once(lo()).chain(policy.planes.iter().map(|plane| plane.ifname.clone()));
+    known
+        .map(|ifname| match hook {
+            Hook::Prerouting => Match::NotIn(ifname),
+            Hook::Output => Match::NotOut(ifname),
+        })
+        .collect()
+}
+
+fn by(hook: Hook, ifname: &IfName) -> Match {
+    match hook {
+        Hook::Prerouting => Match::In(ifname.clone()),
+        Hook::Output => Match::Out(ifname.clone()),
+    }
+}
+
+fn rule(matches: impl Into<Vec<Match>>, action: Action, why: &'static str) -> Rule {
+    Rule { matches: matches.into(), action, why }
+}
+
+fn lo() -> IfName {
+    "lo".parse().expect("a constant that is an interface name")
+}
+
+fn net(address: IpAddr, prefix: u8) -> IpNetwork {
+    IpNetwork::new(address, prefix).unwrap_or_else(|_| IpNetwork::from(address))
+}
+
+fn is(family: Family, address: IpAddr) -> bool {
+    match family {
+        Family::V4 => address.is_ipv4(),
+        Family::V6 => address.is_ipv6(),
+    }
+}

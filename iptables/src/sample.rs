@@ -1,0 +1,38 @@
+//! A pod with a plane of each fate, for tests.
+
+use planes::{Proxy, Traffic};
+
+use crate::policy::{FUSE, Plane, Policy};
+
+pub(crate) fn proxy() -> Proxy {
+    Proxy { uids: vec![1337], gids: vec![1337], inbound_port: 15006, outbound_port: 15001 }
+}
+
+pub(crate) fn plane(ifname: &str, traffic: Traffic, addresses: &[&str]) -> Plane {
+    Plane {
+        ifname: ifname.parse().unwrap(),
+        traffic,
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        extra: Vec::new(),
+        forward: false,
+    }
+}
+
+pub(crate) fn policy() -> Policy {
+    let mut vip = plane("vip0", Traffic::Capture, &[]);
+    vip.extra = vec!["192.0.2.80/32".parse().unwrap(), "2001:db8::80/128".parse().unwrap()];
+    let mut router = plane("n6", Traffic::Bypass, &["10.80.0.2"]);
+    router.forward = true;
+    Policy {
+        proxy: Some(proxy()),
+        planes: vec![
+            plane("eth0", Traffic::Capture, &["10.244.0.5", "fd00:244::5"]),
+            plane("media", Traffic::Bypass, &["10.75.9.2"]),
+            plane("oam", Traffic::Deny, &["10.90.0.2"]),
+            vip,
+            router,
+        ],
+        undeclared: Traffic::Bypass,
+        fuse: FUSE,
+    }
+}

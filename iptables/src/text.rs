@@ -1,0 +1,106 @@
+//! Rules as `nft` reads and lists them, for people.
+
+use std::fmt::{self, Display, Write};
+
+use crate::rules::{Action, Chain, Family, Hook, Kind, Match, Reach, Rule, Table};
+
+impl Table {
+    /// The table as a script for `nft -f`: replaces an earlier one in one transaction.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = format!("table inet {0}\ndelete table inet {0}\ntable inet {0} {{\n", self.name);
+        for chain in &self.chains {
+            // Writing to a String does not fail.
+            let _ = write_chain(&mut text, chain);
+        }
+        text.push_str("}\n");
+        text
+    }
+}
+
+fn write_chain(text: &mut String, chain: &Chain) -> fmt::Result {
+    let Chain { name, kind, hook, priority, rules } = chain;
+    writeln!(text, "\tchain {name} {{\n\t\ttype {kind} hook {hook} priority {priority}; policy accept;")?;
+    for rule in rules {
+        writeln!(text, "\t\t{rule}")?;
+    }
+    writeln!(text, "\t}}")
+}
+
+impl Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for one in &self.matches {
+            write!(f, "{one} ")?;
+        }
+        write!(f, "{} comment \"{}\"", self.action, self.why)
+    }
+}
+
+impl Display for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::In(name) => write!(f, "iifname \"{name}\""),
+            Self::NotIn(name) => write!(f, "iifname != \"{name}\""),
+            Self::Out(name) => write!(f, "oifname \"{name}\""),
+            Self::NotOut(name) => write!(f, "oifname != \"{name}\""),
+            Self::From(subnet) => write!(f, "{} saddr {subnet}", protocol(subnet.is_ipv4())),
+            Self::NotFrom(subnet) => write!(f, "{} saddr != {subnet}", protocol(subnet.is_ipv4())),
+            Self::To(subnet) => write!(f, "{} daddr {subnet}", protocol(subnet.is_ipv4())),
+            Self::Family(Family::V4) => f.write_str("meta nfproto ipv4"),
+            Self::Family(Family::V6) => f.write_str("meta nfproto ipv6"),
+            Self::User(uid) => write!(f, "meta skuid {uid}"),
+            Self::Group(gid) => write!(f, "meta skgid {gid}"),
+            Self::Port(port) => write!(f, "tcp dport {port}"),
+            Self::Opens => f.write_str("tcp flags & (fin | syn | rst | ack) == syn"),
+            Self::Reaches(reach) => write!(f, "fib daddr . iif type {reach}"),
+            Self::MoreThan(count) => write!(f, "ct count over {count}"),
+        }
+    }
+}
+
+fn protocol(is_ipv4: bool) -> &'static str {
+    if is_ipv4 { "ip" } else { "ip6" }
+}
+
+impl Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accept => f.write_str("accept"),
+            Self::Drop => f.write_str("drop"),
+            Self::Notrack => f.write_str("notrack"),
+            Self::Redirect(port) => write!(f, "redirect to :{port}"),
+            Self::Dnat(address, port) if address.is_ipv4() => write!(f, "dnat ip to {address}:{port}"),
+            Self::Dnat(address, port) => write!(f, "dnat ip6 to [{address}]:{port}"),
+            Self::Reset => f.write_str("reject with tcp reset"),
+        }
+    }
+}
+
+impl Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Filter => "filter",
+            Self::Nat => "nat",
+        })
+    }
+}
+
+impl Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Prerouting => "prerouting",
+            Self::Output => "output",
+        })
+    }
+}
+
+impl Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Broadcast => "broadcast",
+            Self::Anycast => "anycast",
+            Self::Multicast => "multicast",
+        })
+    }
+}
