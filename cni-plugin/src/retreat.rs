@@ -55,7 +55,8 @@ impl Scene {
     /// keep its predecessor out.
     async fn remove_links(&self) -> Vec<Error> {
         let plans = &self.record.plan.attachments;
-        let mut errors = link::remove(&self.host, self.pod.as_ref(), self.mark(), plans).await;
+        let homes = &self.record.homes;
+        let mut errors = link::remove(&self.host, self.pod.as_ref(), self.mark(), plans, homes).await;
         if let Some(pod) = &self.pod {
             for (ifname, before) in self.record.before.iter().rev() {
                 errors.extend(interface::restore(pod, ifname, before).await.err());

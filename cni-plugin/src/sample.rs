@@ -40,7 +40,7 @@ pub(crate) fn record(chained: bool) -> Record {
         node: None,
     };
     let plan = resolve(&NetConf::parse(&conf).unwrap(), &request).unwrap();
-    Record { netns_cookie: 7, plan, leases: Vec::new(), before: Vec::new(), network: None }
+    Record { netns_cookie: 7, plan, leases: Vec::new(), before: Vec::new(), homes: Vec::new(), network: None }
 }
 
 /// A link as `create` returns it.

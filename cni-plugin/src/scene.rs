@@ -68,7 +68,14 @@ impl Scene {
         state.create()?;
         let Request { conf, plan, netns_cookie, pod, host } = request;
         let store = Store::new(state.directory(), conf.sticky_directory);
-        let record = Record { netns_cookie, plan, leases: Vec::new(), before: Vec::new(), network: None };
+        let record = Record {
+            netns_cookie,
+            plan,
+            leases: Vec::new(),
+            before: Vec::new(),
+            homes: Vec::new(),
+            network: None,
+        };
         Ok(Self { state, record, store, host, pod: Some(pod), delegates: Delegates::new(variables, input) })
     }
 
@@ -158,7 +165,8 @@ impl Scene {
     ///
     /// # Errors
     /// The first link that cannot be made.
-    pub async fn create_links(&self) -> Result<Links, Error> {
+    pub async fn create_links(&mut self) -> Result<Links, Error> {
+        self.remember_homes().await?;
         let pod = self.pod()?;
         interface::raise_loopback(pod).await?;
         let mut links = Vec::with_capacity(self.planned().len());
@@ -168,6 +176,17 @@ impl Scene {
             tracing::info!(plane = %planned.plane, pod_ifname = %planned.ifname, "link ready");
         }
         Ok(links)
+    }
+
+    /// Saves what devices of the node are, before the pod gets them: what stands on the device itself, a pod may
+    /// have rewritten.
+    async fn remember_homes(&mut self) -> Result<(), Error> {
+        let homes = link::homes(&self.host, self.planned()).await?;
+        if homes.is_empty() {
+            return Ok(());
+        }
+        self.record.homes = homes;
+        self.save()
     }
 
     /// Saves the settings of interfaces that are not ours to delete, before they are changed: after a kill nobody

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use ipam::Lease;
 use netlink::interface::Before;
+use netlink::link::Home;
 use nix::unistd::{AccessFlags, access};
 use planes::{AttachmentKey, IfName, NetworkName, Plan, PodNetwork};
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,9 @@ pub struct Record {
     /// What interfaces that are not ours to delete had before, by name.
     #[serde(default)]
     pub before: Vec<(IfName, Before)>,
+    /// What devices of the node were before the pod got them.
+    #[serde(default)]
+    pub homes: Vec<Home>,
     /// What ADD made; absent while it works, or when it was killed.
     pub network: Option<PodNetwork>,
 }
@@ -67,7 +71,14 @@ impl Record {
     /// What stands in for a record that is gone or garbled: no namespace has the cookie 0.
     #[must_use]
     pub fn lost(plan: Plan) -> Self {
-        Self { netns_cookie: 0, plan, leases: Vec::new(), before: Vec::new(), network: None }
+        Self {
+            netns_cookie: 0,
+            plan,
+            leases: Vec::new(),
+            before: Vec::new(),
+            homes: Vec::new(),
+            network: None,
+        }
     }
 
     /// Whether this stands in for a lost record.

@@ -21,7 +21,7 @@ fn record(container: &str) -> Record {
         undeclared: Traffic::Bypass,
         bootstrap: None,
     };
-    Record { netns_cookie: 7, plan, leases: Vec::new(), before: Vec::new(), network: None }
+    Record { netns_cookie: 7, plan, leases: Vec::new(), before: Vec::new(), homes: Vec::new(), network: None }
 }
 
 fn owner(attachment: &str) -> Owner {

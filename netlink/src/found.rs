@@ -15,6 +15,8 @@ pub struct Link {
     pub name: IfName,
     /// Its Ethernet address; layer-3 devices have none.
     pub mac: Option<MacAddr>,
+    /// The address that is burnt into a card, whatever it goes by now (`ethtool -P`).
+    pub permanent_mac: Option<MacAddr>,
     /// Its MTU.
     pub mtu: Mtu,
     /// Administratively up.
@@ -52,6 +54,7 @@ impl Link {
             index: message.header.index,
             name: "x".parse().ok()?,
             mac: None,
+            permanent_mac: None,
             mtu: Mtu::try_from(1500).ok()?,
             is_up: flags.contains(LinkFlags::Up),
             is_loopback: flags.contains(LinkFlags::Loopback),
@@ -69,6 +72,7 @@ impl Link {
                 // The loopback device has 65536, one more than any other.
                 LinkAttribute::Mtu(value) => mtu = Mtu::try_from(u64::from(value.clamp(68, 65_535))).ok(),
                 LinkAttribute::Address(bytes) => link.mac = mac_of(&bytes),
+                LinkAttribute::PermAddress(bytes) => link.permanent_mac = mac_of(&bytes),
                 LinkAttribute::Controller(index) => link.master = Some(index).filter(|index| *index != 0),
                 LinkAttribute::Link(index) => link.parent = Some(index).filter(|index| *index != 0),
                 LinkAttribute::Group(group) => link.group = group,

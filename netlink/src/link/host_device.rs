@@ -1,22 +1,21 @@
 //! Host-device planes: an interface of the node moves into the pod and comes back as it was.
 //!
 //! ```text
-//! ip link set ens5 down alias "multiplane:5a0c1d2e ens5 up mtu 1500 mac 52:54:00:12:34:56 192.0.2.7/24"
-//! ip link set ens5 name net1 netns POD
+//! ip link set ens5 alias "multiplane:5a0c1d2e ens5"; ip link set ens5 down name net1 netns POD
 //! ```
 //!
-//! Who has the device and what it was before stands in its alias: an alias survives moves, so the device can be given
-//! back when the record is lost, and when the pod's namespace died and the kernel put it back under the pod's name.
+//! What the device was is saved on the node ([`super::Home`]). The alias survives moves and says whose the device is:
+//! so it is found again in the pod, under whatever name, and on the node, where the kernel puts a card whose pod died.
 
 use std::path::Path;
 
 use netlink_packet_route::link::LinkAttribute;
-use planes::plan::{DeviceSelector, HostDeviceLink, PlannedAttachment};
+use planes::plan::{DeviceSelector, HostDeviceLink, LinkPlan, PlannedAttachment};
 use planes::pod_network::HostSide;
 use planes::{IfName, MacAddr};
 
+use super::home::{Home, alias, name_without_record, undoing};
 use super::message::{Message, planned_mac};
-use super::note::Note;
 use super::{Created, Mark};
 use crate::{Error, Link, Net};
 
@@ -28,17 +27,15 @@ pub(super) async fn take(
     plan: &PlannedAttachment,
     device: &HostDeviceLink,
 ) -> Result<Created, Error> {
-    let link = find(host, &device.device).await?;
-    refuse_unfit(&link, device)?;
+    let link = find_fit(host, device).await?;
     if pod.link_by_name(&plan.ifname).await?.is_some() {
         return Err(Error::refused(
             format!("interface {:?}", plan.ifname.as_str()),
             "exists in the pod already",
         ));
     }
-    let note = Note::of(mark, &link, host.addresses_of(&link).await?)?;
-    let alias = Message::at(link.index).with(LinkAttribute::IfAlias(note.to_string()));
-    host.set_link(&link.name, alias).await?;
+    let homes = super::homes(host, std::slice::from_ref(plan)).await?;
+    host.set_link(&link.name, Message::at(link.index).with(alias(mark, &link.name))).await?;
     let name = LinkAttribute::IfName(plan.ifname.to_string());
     let message = Message::at(link.index).down().with(name).in_netns(pod.netns());
     let moved = host.set_link(&link.name, message).await;
@@ -53,10 +50,17 @@ pub(super) async fn take(
         }
         Err(error) => {
             // The device goes back; what kept it from being set up is the error to report.
-            let _ = give_back(host, Some(pod), mark, plan).await;
+            let _ = give_back(host, Some(pod), mark, plan, &homes).await;
             Err(error)
         }
     }
+}
+
+/// The device that the plan means, if it may be moved.
+pub(super) async fn find_fit(host: &Net, device: &HostDeviceLink) -> Result<Link, Error> {
+    let link = find(host, &device.device).await?;
+    refuse_unfit(&link, device)?;
+    Ok(link)
 }
 
 fn refuse_unfit(link: &Link, device: &HostDeviceLink) -> Result<(), Error> {
@@ -143,42 +147,61 @@ fn first_net(home: &Path) -> Option<String> {
     })
 }
 
-/// Gives the device back as it was: from the pod, or, where the pod's namespace died before, from under the pod's name
-/// on the node. Succeeds if this attachment has none.
+/// Gives the device back: from the pod, or, where the pod's namespace died before, from wherever on the node the kernel
+/// put it. As it was, if it is one of `homes`; else under its old name, and down. Succeeds if this attachment has none.
 pub(super) async fn give_back(
     host: &Net,
     pod: Option<&Net>,
     mark: Mark,
     plan: &PlannedAttachment,
+    homes: &[Home],
 ) -> Result<(), Error> {
+    let LinkPlan::HostDevice(device) = &plan.link else { return Ok(()) };
+    let home = homes.iter().find(|home| home.pod_ifname == plan.ifname);
+    let search = Search { mark, plan, device, home };
     if let Some(pod) = pod
-        && let Some((link, note)) = pod.links().await?.into_iter().find_map(|link| ours(link, mark))
+        && let Some((link, message)) = search.among(pod.links().await?)
     {
-        let message = note.undoing(link.index).in_netns(host.netns());
-        pod.set_link(&link.name, message).await?;
-        return note.revive(host).await;
+        pod.set_link(&link.name, message.in_netns(host.netns())).await?;
+    } else if let Some((link, message)) = search.on(host).await? {
+        host.set_link(&link.name, message).await?;
+    } else {
+        return Ok(());
     }
-    match stranded(host, mark, plan).await? {
-        Some((link, note)) => {
-            host.set_link(&link.name, note.undoing(link.index)).await?;
-            note.revive(host).await
-        }
+    match home {
+        Some(home) => home.revive(host).await,
         None => Ok(()),
     }
 }
 
-/// A link whose alias says that this attachment has it.
-fn ours(link: Link, mark: Mark) -> Option<(Link, Note)> {
-    let note = Note::read(link.alias.as_deref()?, mark)?;
-    Some((link, note))
+/// What is looked for, and what it shall be.
+struct Search<'a> {
+    mark: Mark,
+    plan: &'a PlannedAttachment,
+    device: &'a HostDeviceLink,
+    home: Option<&'a Home>,
 }
 
-/// The device on the node itself: the kernel puts it there when the pod's namespace dies, under the pod's name or,
-/// where that is taken, under one of its own choice. That one is found by looking at all.
-async fn stranded(host: &Net, mark: Mark, plan: &PlannedAttachment) -> Result<Option<(Link, Note)>, Error> {
-    let likely = host.link_by_name(&plan.ifname).await?;
-    if let Some(found) = likely.and_then(|link| ours(link, mark)) {
-        return Ok(Some(found));
+impl Search<'_> {
+    /// The device among `links`, with the message that undoes the move.
+    fn among(&self, links: impl IntoIterator<Item = Link>) -> Option<(Link, Message)> {
+        links.into_iter().find_map(|link| {
+            let message = match self.home {
+                Some(home) => home.is(&link, self.mark).then(|| home.undoing(link.index))?,
+                None => undoing(link.index, &name_without_record(&link, self.mark, &self.device.device)?),
+            };
+            Some((link, message))
+        })
     }
-    Ok(host.links().await?.into_iter().find_map(|link| ours(link, mark)))
+
+    /// The device on the node, where it carries our mark still: under the pod's name or, where that was taken, under one
+    /// of the kernel's choice, which is found by looking at all.
+    async fn on(&self, host: &Net) -> Result<Option<(Link, Message)>, Error> {
+        let marked = |link: &Link| super::home::marked_name(link, self.mark).is_some();
+        let likely = host.link_by_name(&self.plan.ifname).await?.filter(marked);
+        if let Some(found) = self.among(likely) {
+            return Ok(Some(found));
+        }
+        Ok(self.among(host.links().await?.into_iter().filter(marked)))
+    }
 }

@@ -3,11 +3,11 @@
 
 mod adopted;
 mod bridge;
+mod home;
 mod host_device;
 mod ipvlan;
 mod macvlan;
 mod message;
-mod note;
 mod ptp;
 mod remove;
 mod veth;
@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Drift, Error, Link, Net};
 
+pub use home::{Home, homes};
 pub(crate) use message::Message;
 pub use remove::remove;
 

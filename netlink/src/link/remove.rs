@@ -9,18 +9,25 @@ use planes::IfName;
 use planes::plan::{LinkPlan, PlannedAttachment};
 
 use super::message::Message;
-use super::{Mark, host_device};
+use super::{Home, Mark, host_device};
 use crate::net::{CHANGE, Change};
 use crate::{Error, Net};
 
 /// Removes every link of one attachment: devices of the node go back first, the rest is deleted by group inside
-/// the pod, and what is left on the node is deleted by name. `pod` is `None` when its namespace is gone.
+/// the pod, and what is left on the node is deleted by name. `pod` is `None` when its namespace is gone; `homes` are the
+/// saved ones, if any are.
 ///
 /// Returns what could not be removed; goes on after each failure.
-pub async fn remove(host: &Net, pod: Option<&Net>, mark: Mark, plans: &[PlannedAttachment]) -> Vec<Error> {
+pub async fn remove(
+    host: &Net,
+    pod: Option<&Net>,
+    mark: Mark,
+    plans: &[PlannedAttachment],
+    homes: &[Home],
+) -> Vec<Error> {
     let mut errors = Vec::new();
     for plan in plans.iter().filter(|plan| matches!(plan.link, LinkPlan::HostDevice(_))) {
-        errors.extend(host_device::give_back(host, pod, mark, plan).await.err());
+        errors.extend(host_device::give_back(host, pod, mark, plan, homes).await.err());
     }
     if let Some(pod) = pod {
         errors.extend(remove_group(pod, mark, plans).await);

@@ -30,7 +30,7 @@ async fn pods_on_one_bridge_reach_each_other_and_removal_leaves_nothing() {
         world.host.link_by_name(&name("mp-control")).await.unwrap().is_some(),
         "the other pod has a port"
     );
-    assert!(remove(&world.host, None, mark(1), &[other]).await.is_empty(), "without a namespace");
+    assert!(remove(&world.host, None, mark(1), &[other], &[]).await.is_empty(), "without a namespace");
     remove_fixtures(&world.host, &mine).await.unwrap();
     assert_eq!(world.node().await, node);
 }

@@ -52,14 +52,14 @@ async fn a_device_that_the_kernel_put_back_gets_its_old_name_again() {
     let world = world_with_card().await;
     let node = world.node().await;
     let plan = device(DeviceSelector::Name(name("card")));
-    world.attach(0, &plan, &addresses(&["10.8.0.2/24"])).await;
+    let attached = world.attach(0, &plan, &addresses(&["10.8.0.2/24"])).await;
     // A card comes back under the pod's name when its namespace dies; a veth has to be carried.
     let home = world.host.netns().path_from_proc();
     ip(&world.pods[0], &format!("link set net1 netns {}", home.display()));
     ip(&world.host, "link set net1 name dev7");
 
     for _ in 0..2 {
-        let errors = remove(&world.host, None, mark(0), std::slice::from_ref(&plan)).await;
+        let errors = remove(&world.host, None, mark(0), std::slice::from_ref(&plan), &attached.homes).await;
         assert!(errors.is_empty(), "{errors:?}");
         assert_eq!(world.node().await, node);
     }
@@ -72,10 +72,46 @@ async fn another_attachments_device_is_left_alone() {
     world.attach(0, &plan, &addresses(&["10.8.0.2/24"])).await;
     let (node, pod) = (world.node().await, world.pod(0).await);
 
-    let late = remove(&world.host, Some(&world.pods[0]), mark(7), std::slice::from_ref(&plan)).await;
+    let late = remove(&world.host, Some(&world.pods[0]), mark(7), std::slice::from_ref(&plan), &[]).await;
 
     assert!(late.is_empty(), "{late:?}");
     assert_eq!((world.node().await, world.pod(0).await), (node, pod));
+}
+
+#[tokio::test]
+async fn without_a_record_the_device_comes_back_under_its_name_and_with_nothing_that_a_pod_could_have_written()
+ {
+    let world = world_with_card().await;
+    let plan = device(DeviceSelector::Name(name("card")));
+    world.attach(0, &plan, &addresses(&["10.8.0.2/24"])).await;
+    // A pod with CAP_NET_ADMIN renames it, and rewrites what the alias says of its name.
+    let pod = &world.pods[0];
+    ip(pod, "link set net1 down");
+    ip(pod, "link set net1 name mine");
+    let alias = format!("multiplane:{:x} evil", mark(0).get());
+    let rewrite = || std::process::Command::new("ip").args(["link", "set", "mine", "alias", &alias]).status();
+    assert!(pod.netns().run(rewrite).unwrap().unwrap().success());
+
+    let errors = remove(&world.host, Some(pod), mark(0), std::slice::from_ref(&plan), &[]).await;
+
+    assert!(errors.is_empty(), "{errors:?}");
+    let card = world.host.link_by_name(&name("card")).await.unwrap().unwrap();
+    assert!(!card.is_up && card.alias.is_none());
+    assert!(world.host.link_by_name(&name("evil")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_device_that_the_pod_renamed_is_found_by_its_mark() {
+    let world = world_with_card().await;
+    let node = world.node().await;
+    let plan = device(DeviceSelector::Name(name("card")));
+    let attached = world.attach(0, &plan, &addresses(&["10.8.0.2/24"])).await;
+    ip(&world.pods[0], "link set net1 down");
+    ip(&world.pods[0], "link set net1 name mine");
+
+    world.detach(0, &[plan], &[&attached]).await;
+
+    assert_eq!(world.node().await, node);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ async fn foreign_links_stay_whatever_they_are_called() {
         ),
     ];
 
-    let errors = remove(&world.host, Some(pod), mark(0), &plans).await;
+    let errors = remove(&world.host, Some(pod), mark(0), &plans, &[]).await;
 
     assert!(errors.is_empty(), "{errors:?}");
     assert_eq!(world.pod(0).await, before);
@@ -48,7 +48,7 @@ async fn a_member_that_cannot_be_deleted_saves_none_of_the_others() {
     // The kernel refuses to delete a group with `lo` in it, and deletes none of it.
     ip(&world.pods[0], &format!("link set lo group {}", mark(0).get()));
 
-    let errors = remove(&world.host, Some(&world.pods[0]), mark(0), &plans).await;
+    let errors = remove(&world.host, Some(&world.pods[0]), mark(0), &plans, &[]).await;
 
     assert!(errors.is_empty(), "{errors:?}");
     ip(&world.pods[0], "link set lo group default");
@@ -81,7 +81,7 @@ async fn a_failed_configuration_leaves_what_release_and_remove_take_whole() {
     let twice = addresses(&["10.1.0.2/24", "10.1.0.2/24"]);
     let error = configure(&world.pods[0], &plan, created.index, &twice).await.unwrap_err();
     release(&world.pods[0], std::slice::from_ref(&plan), &[]).await.unwrap();
-    let errors = remove(&world.host, Some(&world.pods[0]), mark(0), &[plan]).await;
+    let errors = remove(&world.host, Some(&world.pods[0]), mark(0), &[plan], &[]).await;
 
     assert!(error.is_exists() && error.to_string().starts_with("add address 10.1.0.2/24 to net1"), "{error}");
     assert!(errors.is_empty(), "{errors:?}");

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use netlink::interface::{Applied, Assigned, announce, configure, raise_loopback, release, restore};
-use netlink::link::{Created, Mark, configure_host, create, ensure_fixtures, remove};
+use netlink::link::{Created, Home, Mark, configure_host, create, ensure_fixtures, homes, remove};
 use netlink::snapshot::snapshot;
 use netlink::{Drift, Net, Netns, interface, link};
 use planes::plan::{BridgeLink, Dns, IpamPlan, LinkPlan, MacPlan};
@@ -43,12 +43,13 @@ impl World {
         plan: &PlannedAttachment,
         addresses: &[Assigned],
     ) -> Attached {
+        let homes = homes(&self.host, std::slice::from_ref(plan)).await.unwrap();
         ensure_fixtures(&self.host, plan).await.unwrap();
         let created = create(&self.host, &self.pods[pod], mark(pod), plan).await.unwrap();
         let applied = configure(&self.pods[pod], plan, created.index, addresses).await.unwrap();
         configure_host(&self.host, plan, addresses).await.unwrap();
         announce(&self.host, &self.pods[pod], std::slice::from_ref(plan)).await.unwrap();
-        Attached { attachment: attachment(plan, &created, &applied, addresses), applied }
+        Attached { attachment: attachment(plan, &created, &applied, addresses), applied, homes }
     }
 
     /// All that CHECK finds.
@@ -72,7 +73,8 @@ impl World {
                 .flat_map(|one| one.attachment.addresses.iter().map(ipnetwork::IpNetwork::ip))
                 .collect();
             release(&self.pods[pod], plans, &addresses).await.unwrap();
-            let errors = remove(&self.host, Some(&self.pods[pod]), mark(pod), plans).await;
+            let homes: Vec<Home> = attached.iter().flat_map(|one| one.homes.clone()).collect();
+            let errors = remove(&self.host, Some(&self.pods[pod]), mark(pod), plans, &homes).await;
             assert!(errors.is_empty(), "{errors:?}");
             for one in attached {
                 restore(&self.pods[pod], &one.attachment.ifname, &one.applied.before).await.unwrap();
@@ -95,6 +97,7 @@ impl World {
 pub(crate) struct Attached {
     pub(crate) attachment: Attachment,
     pub(crate) applied: Applied,
+    pub(crate) homes: Vec<Home>,
 }
 
 /// An anonymous namespace with its loopback up.
