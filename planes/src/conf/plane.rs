@@ -60,7 +60,7 @@ impl PlaneConf {
         let name = fields.parsed("name")?;
         let name = fields.required("name", name, "write the plane's name, for example \"media\"")?;
         let plane = Self {
-            kind: KindConf::parse(&mut fields, &name)?,
+            kind: kind(&mut fields, &name)?,
             name,
             ifname: fields.parsed("ifname")?,
             mtu: fields.number("mtu")?,
@@ -76,6 +76,27 @@ impl PlaneConf {
         fields.finish(|_| false)?;
         Ok(plane)
     }
+}
+
+/// The kind, without what it cannot have.
+fn kind(fields: &mut Fields<'_>, name: &PlaneName) -> Result<KindConf, ConfError> {
+    let kind = KindConf::parse(fields, name)?;
+    let (keys, reason): (&[&'static str], _) = match &kind {
+        KindConf::Adopted(_) => (&["ifname", "mtu", "mac", "ipam"], "an adopted interface keeps what it has"),
+        KindConf::Ipvlan(_) => (&["mac"], "an ipvlan interface has its master's"),
+        KindConf::Bridge(_)
+        | KindConf::Ptp
+        | KindConf::Macvlan(_)
+        | KindConf::Vlan(_)
+        | KindConf::Vxlan(_)
+        | KindConf::HostDevice(_) => (&[], ""),
+    };
+    for key in keys {
+        if let Some(value) = fields.value(key) {
+            return Err(ConfError::invalid(fields.path(key), value, format!("{reason}; remove it")));
+        }
+    }
+    Ok(kind)
 }
 
 fn mac(fields: &mut Fields<'_>) -> Result<MacConf, ConfError> {

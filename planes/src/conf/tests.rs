@@ -150,6 +150,18 @@ fn each_refusal_names_the_field_and_the_cure() {
             kind(json!({"kind": "adopted", "match": {"subnet": "10.0.0.1/8"}})),
             "without host bits, for example 10.0.0.0/8",
         ),
+        (
+            kind(json!({"kind": "adopted", "match": {"name": "net1"}, "ipam": {"type": "host-local"}})),
+            "planes[0].ipam {\"type\":\"host-local\"}: an adopted interface keeps what it has; remove it",
+        ),
+        (
+            kind(json!({"kind": "adopted", "match": {"name": "net1"}, "ifname": "x"})),
+            "planes[0].ifname \"x\": an adopted",
+        ),
+        (
+            kind(json!({"kind": "ipvlan", "master": "e", "mac": "derived"})),
+            "planes[0].mac \"derived\": an ipvlan interface has its master's; remove it",
+        ),
         (kind(json!({"kind": "bridge", "name": "a-very-long-plane-name"})), "write the bridge's name"),
         (plane(json!({"name": "a b"})), "planes[0].name \"a b\""),
         (plane(json!({"brigde": "x"})), "did you mean \"bridge\"?"),

@@ -18,10 +18,6 @@ pub(super) fn plan(plane: &PlaneConf, overlay: Option<&NodePlane>, ask: &Ask) ->
         IpamConf::Delegated(plugin, conf) => {
             Ok(IpamPlan::Delegated(DelegatedIpam { plugin: plugin.clone(), conf: conf.clone() }))
         }
-        IpamConf::Embedded(_) if matches!(plane.kind, KindConf::Adopted(_)) => {
-            let field = format!("planes {:?} ipam", plane.name.as_str());
-            Err(ConfError::invalid(field, "", "an adopted interface keeps its addresses; remove it"))
-        }
         IpamConf::Embedded(conf) => embedded(plane, conf, overlay, ask).map(IpamPlan::Embedded),
     }
 }
@@ -164,12 +160,9 @@ fn refuse_useless_gateway(
         .flat_map(|set| set.ranges.iter().map(|range| range.subnet))
         .chain(fixed.iter().map(|fixed| fixed.address))
         .collect();
-    let routes =
-        plane.routes.iter().chain(&conf.routes).filter_map(|route| route.gw.map(|gw| ("routes gw", gw)));
-    let gateways = conf.gateways.iter().map(|gateway| ("ipam.gateway", *gateway));
-    for (key, gateway) in gateways.chain(routes) {
-        if !subnets.iter().any(|subnet| subnet.contains(gateway)) {
-            let field = format!("planes {:?} {key}", plane.name.as_str());
+    for gateway in &conf.gateways {
+        if !subnets.iter().any(|subnet| subnet.contains(*gateway)) {
+            let field = format!("planes {:?} ipam.gateway", plane.name.as_str());
             let list: Vec<String> = subnets.iter().map(ToString::to_string).collect();
             let cure = format!("lies outside of the plane's subnets {}", list.join(", "));
             return Err(ConfError::invalid(field, gateway, cure));

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::conf::Select;
 use crate::plan::EmbeddedIpam;
 
 fn conf(edit: Value) -> NetConf {
@@ -306,7 +307,6 @@ fn a_gateway_belongs_to_the_subnet_it_lies_in() {
     assert!(matches!(&by_default.attachments[1].link, LinkPlan::Bridge(bridge)
         if bridge.gateway_addresses == ["10.0.0.1/24".parse::<IpNetwork>().unwrap()]));
 
-    let ranges = json!({"ranges": ["10.0.0.0/24"]});
     let statics = |list: Value| json!({"ipam": {"addresses": list}});
     for (edit, expected) in [
         (
@@ -316,10 +316,6 @@ fn a_gateway_belongs_to_the_subnet_it_lies_in() {
         (
             json!({"ipam": {"ranges": ["10.0.0.0/24"], "gateway": "fd00::1"}}),
             "ipam.gateway fd00::1: lies outside",
-        ),
-        (
-            json!({"ipam": ranges, "routes": [{"dst": "10.9.0.0/16", "gw": "10.1.0.1"}]}),
-            "routes gw 10.1.0.1: lies outside",
         ),
         (statics(json!(["10.0.0.7/24", "10.0.0.7/24"])), "stands at planes[0].ipam.addresses[0] already"),
         (
@@ -391,4 +387,40 @@ fn two_planes_with_the_same_own_address_are_refused_by_name() {
     let error = refuse_twins([(&one, address), (&two, address)].into_iter()).unwrap_err().to_string();
 
     assert!(error.contains("plane b address 10.0.0.1: plane a has the same address"), "{error}");
+}
+
+/// Reads a block of the page as what it is: a network, a plane, an overlay or an annotation.
+fn understand(block: &str) -> Result<(), ConfError> {
+    let value: Value = serde_json::from_str(block).unwrap_or_else(|error| panic!("{error}: {block}"));
+    let asks = |key: &str| {
+        let annotations = BTreeMap::from([(key.to_owned(), block.to_owned())]);
+        annotation::requests(&[Select::Multiplane, Select::Knitter], &annotations, None).map(drop)
+    };
+    if value.is_array() {
+        asks(PLANES)
+    } else if value.get("ports").is_some() {
+        asks(annotation::KNITTER_NETWORKS)
+    } else if value.get("kind").is_some() {
+        let name = value["name"].clone();
+        let call = Call::chained(json!({"planes": [value], "default": [name]}));
+        call.finding(found("net1", "192.168.10.63/24")).plan().map(drop)
+    } else if value.get("planes").is_some_and(Value::is_object) {
+        NodeConf::parse(value.as_object().unwrap()).map(drop)
+    } else {
+        Call { conf: NetConf::parse(value.as_object().unwrap())?, ..Call::chained(json!({})) }
+            .plan()
+            .map(drop)
+    }
+}
+
+#[test]
+fn the_page_about_planes_is_understood() {
+    let page = include_str!("../../../docs/planes.md");
+    let blocks: Vec<&str> =
+        page.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+
+    assert!(blocks.len() > 15, "{} blocks", blocks.len());
+    for block in blocks {
+        assert_eq!(understand(block), Ok(()), "{block}");
+    }
 }
