@@ -1,5 +1,7 @@
 //! The command, as a person uses it.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap in a test's helper is a failed test")]
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
