@@ -15,6 +15,7 @@ use netlink_packet_core::{
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::{RouteAttribute, RouteMessage};
 use netlink_packet_route::rule::RuleMessage;
 use planes::IfName;
@@ -211,6 +212,19 @@ impl Net {
             .collect())
     }
 
+    /// The forwarding entries of one link (`bridge fdb show dev LINK`).
+    pub(crate) async fn forwarding_at(&self, index: u32) -> Result<Vec<NeighbourMessage>, Error> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = netlink_packet_route::AddressFamily::Bridge;
+        message.header.ifindex = index;
+        let answers = self.dump("forwarding entries", RouteNetlinkMessage::GetNeighbour(message)).await?;
+        Ok(answers
+            .into_iter()
+            .filter_map(neighbour_of)
+            .filter(|found| found.header.ifindex == index)
+            .collect())
+    }
+
     async fn dump(
         &self,
         what: &'static str,
@@ -372,4 +386,8 @@ fn route_of(answer: RouteNetlinkMessage) -> Option<RouteMessage> {
 
 fn rule_of(answer: RouteNetlinkMessage) -> Option<RuleMessage> {
     if let RouteNetlinkMessage::NewRule(message) = answer { Some(message) } else { None }
+}
+
+fn neighbour_of(answer: RouteNetlinkMessage) -> Option<NeighbourMessage> {
+    if let RouteNetlinkMessage::NewNeighbour(message) = answer { Some(message) } else { None }
 }

@@ -84,9 +84,9 @@ async fn make(host: &Net, name: &IfName, plan: &BridgeLink) -> Result<Link, Erro
 /// Brings a bridge of ours to its MTU, whoever made it just now; one of the administrator's is left as it is. A plane
 /// that names no MTU only finishes what was begun, as another plane of the same bridge may have named one.
 async fn settle(host: &Net, link: &Link, plan: &BridgeLink) -> Result<(), Error> {
-    let ours = link.mac == Some(own_mac(&link.name));
-    let unfinished = link.mtu.get() == first_mtu(plan);
-    if ours && (plan.bridge_mtu.is_some() || unfinished) && link.mtu.get() != wanted_mtu(plan) {
+    let mtu = link.mtu.get();
+    let wrong = mtu == first_mtu(plan) || (plan.bridge_mtu.is_some() && mtu != wanted_mtu(plan));
+    if wrong && link.mac == Some(own_mac(&link.name)) {
         let message = Message::at(link.index).with(LinkAttribute::Mtu(wanted_mtu(plan)));
         host.set_link(&link.name, message).await?;
     }
@@ -197,7 +197,7 @@ async fn set_vlan(host: &Net, plan: &PlannedAttachment, vlan: Vlan) -> Result<()
 }
 
 /// `struct bridge_vlan_info` inside `IFLA_AF_SPEC` of an `AF_BRIDGE` message (linux/if_bridge.h).
-fn vlan_message(index: u32, vid: u16, flags: u16) -> Message {
+pub(super) fn vlan_message(index: u32, vid: u16, flags: u16) -> Message {
     const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
     let mut value = flags.to_ne_bytes().to_vec();
     value.extend(vid.to_ne_bytes());

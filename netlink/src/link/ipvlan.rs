@@ -14,12 +14,15 @@ pub(super) async fn create(
     ipvlan: &IpvlanLink,
 ) -> Result<Created, Error> {
     let master = master(host, &ipvlan.master).await?;
-    let data = InfoData::IpVlan(vec![InfoIpVlan::Mode(kernel_mode(ipvlan.mode))]);
     let link = host
-        .add_child(pod, mark, plan, &master, (InfoKind::IpVlan, data))
+        .add_child(pod, mark, plan, &master, kind(ipvlan))
         .await
         .map_err(|error| error.lacking("ipvlan (module ipvlan)"))?;
     Ok(Created::from_link(&link, None))
+}
+
+pub(super) fn kind(ipvlan: &IpvlanLink) -> (InfoKind, InfoData) {
+    (InfoKind::IpVlan, InfoData::IpVlan(vec![InfoIpVlan::Mode(kernel_mode(ipvlan.mode))]))
 }
 
 fn kernel_mode(mode: IpvlanMode) -> IpVlanMode {

@@ -107,11 +107,7 @@ impl Net {
         crate::error::or_absent(self.change("delete interface", || name.to_string(), message, CHANGE).await)
     }
 
-    /// A child of an interface of the node, made straight inside the pod, and down: its settings come before its
-    /// first frame.
-    ///
-    /// `IFLA_LINK_NETNSID` is not needed: the request is sent into the node's namespace, where the parent is, and
-    /// names the pod's by descriptor.
+    /// Makes a [`child`] and reads it back.
     pub(crate) async fn add_child(
         &self,
         pod: &Net,
@@ -120,14 +116,26 @@ impl Net {
         master: &Link,
         kind: (InfoKind, InfoData),
     ) -> Result<Link, Error> {
-        let message = Message::named(&plan.ifname)
-            .with(LinkAttribute::Link(master.index))
-            .with_mtu(plan.mtu)
-            .with_mac(planned_mac(plan))
-            .with_mark(mark)
-            .in_netns(pod.netns())
-            .of_kind(kind.0, Some(kind.1));
+        let message = child(mark, plan, master.index, kind).in_netns(pod.netns());
         self.add_link(&plan.ifname, message).await?;
         pod.existing_link(&plan.ifname).await
     }
 }
+
+/// A child of an interface of the node, to be made straight inside the pod, and down: its settings come before its
+/// first frame.
+///
+/// `IFLA_LINK_NETNSID` is not needed: the request is sent into the node's namespace, where the parent is, and names the
+/// pod's by descriptor.
+fn child(mark: Mark, plan: &PlannedAttachment, master: u32, kind: (InfoKind, InfoData)) -> Message {
+    Message::named(&plan.ifname)
+        .with(LinkAttribute::Link(master))
+        .with_mtu(plan.mtu)
+        .with_mac(planned_mac(plan))
+        .with_mark(mark)
+        .of_kind(kind.0, Some(kind.1))
+}
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

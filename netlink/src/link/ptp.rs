@@ -61,5 +61,8 @@ pub(super) async fn check(
             drift.push(Drift::new(format!("route to {} by {} on the node is gone", address.ip(), link.name)));
         }
     }
+    let found = host.addresses_of(&link).await?;
+    let missing = attachment.gateways.iter().filter(|gateway| !found.iter().any(|one| one.ip() == **gateway));
+    drift.extend(missing.map(|gateway| Drift::new(format!("gateway {gateway} on {} is gone", link.name))));
     Ok(drift)
 }

@@ -14,8 +14,7 @@ pub(super) async fn create(
     vlan: &VlanLink,
 ) -> Result<Created, Error> {
     let master = master(host, &vlan.master).await?;
-    let data = InfoData::Vlan(vec![InfoVlan::Id(vlan.vlan.get())]);
-    let link = host.add_child(pod, mark, plan, &master, (InfoKind::Vlan, data)).await.map_err(|error| {
+    let link = host.add_child(pod, mark, plan, &master, kind(vlan)).await.map_err(|error| {
         if error.is_exists() {
             Error::refused(
                 format!("vlan {} of {}", vlan.vlan, vlan.master),
@@ -26,6 +25,10 @@ pub(super) async fn create(
         }
     })?;
     Ok(Created::from_link(&link, None))
+}
+
+pub(super) fn kind(vlan: &VlanLink) -> (InfoKind, InfoData) {
+    (InfoKind::Vlan, InfoData::Vlan(vec![InfoVlan::Id(vlan.vlan.get())]))
 }
 
 pub(super) fn check(link: &Link, vlan: &VlanLink) -> Vec<Drift> {

@@ -131,9 +131,33 @@ pub(super) async fn check(
             if device.master != bridge.map(|bridge| bridge.index) {
                 drift.push(Drift::new(format!("vxlan device {} is no port of its bridge", vxlan.device)));
             }
+            drift.extend(check_remotes(host, &device, &vxlan.remotes).await?);
         }
     }
     Ok(drift)
+}
+
+async fn check_remotes(host: &Net, device: &Link, remotes: &VxlanRemotes) -> Result<Vec<Drift>, Error> {
+    let VxlanRemotes::Unicast(wanted) = remotes else { return Ok(Vec::new()) };
+    let found: Vec<IpAddr> = host.forwarding_at(device.index).await?.iter().filter_map(flooded).collect();
+    let missing = wanted.iter().filter(|remote| !found.contains(remote));
+    Ok(missing.map(|remote| Drift::new(format!("remote {remote} of {} is gone", device.name))).collect())
+}
+
+/// The remote of an entry that floods: its Ethernet address is all zeros.
+fn flooded(entry: &NeighbourMessage) -> Option<IpAddr> {
+    let floods = entry.attributes.contains(&NeighbourAttribute::LinkLayerAddress(vec![0; 6]));
+    // The message is of a bridge, so its address comes as mere bytes.
+    let remote = entry.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Other(bytes)) => address_of(bytes),
+        _ => None,
+    });
+    remote.filter(|_| floods)
+}
+
+fn address_of(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 pub(super) async fn remove_unused(host: &Net, plan: &VxlanLink) -> Result<(), Error> {

@@ -24,6 +24,10 @@ async fn pods_reach_the_node_and_each_other_through_it() {
     ip(&world.host, "route del 10.2.0.2/32 dev mpone");
     assert_eq!(world.check(0, &mine, &attached).await, ["route to 10.2.0.2 by mpone on the node is gone"]);
 
+    ip(&world.host, "address del fd02::1/128 dev mpone");
+    let drift = world.check(0, &mine, &attached).await;
+    assert_eq!(drift, ["route to 10.2.0.2 by mpone on the node is gone", "gateway fd02::1 on mpone is gone"]);
+
     world.detach(0, &[mine], &[&attached]).await;
     world.detach(1, &[other], &[&second]).await;
     assert_eq!((world.node().await, world.pod(0).await), (node, pod));

@@ -96,12 +96,22 @@ async fn another_tunnel_of_that_name_is_refused_and_a_lost_one_is_named() {
     other.vni = Vni::try_from(11).unwrap();
     let other = plan("med1", "mptwo", LinkPlan::Vxlan(other));
     let refused = ensure_fixtures(&one.host, &other).await.unwrap_err().to_string();
+    ip(&one.host, "link set vx10 master mp-media");
+    let forget = || {
+        std::process::Command::new("bridge")
+            .args("fdb del 00:00:00:00:00:00 dev vx10 dst 192.0.2.2".split(' '))
+            .status()
+    };
+    assert!(one.host.netns().run(forget).unwrap().unwrap().success());
+    let deaf = one.check(0, &mine, &attached).await;
+    ensure_fixtures(&one.host, &mine).await.unwrap();
     ip(&one.host, "link set vx10 nomaster");
     let loose = one.check(0, &mine, &attached).await;
     ip(&one.host, "link del vx10");
     let lost = one.check(0, &mine, &attached).await;
 
     assert!(refused.starts_with("vxlan device \"vx10\": exists with another"), "{refused}");
+    assert_eq!(deaf, ["remote 192.0.2.2 of vx10 is gone"]);
     assert_eq!(loose, ["vxlan device vx10 is no port of its bridge"]);
     assert_eq!(lost, ["vxlan device vx10 is gone"]);
     let missing = create(&one.host, &one.pods[0], crate::world::mark(0), &other).await;
