@@ -16,6 +16,13 @@ use crate::Error;
 /// `NSFS_MAGIC` (linux/magic.h): the file system of namespace files.
 const NSFS: FsType = FsType(0x6e73_6673);
 
+nix::ioctl_none!(
+    /// `NS_GET_NSTYPE` (linux/nsfs.h, Linux 4.11): the `CLONE_NEW*` flag of a namespace.
+    ns_get_nstype,
+    0xb7,
+    3
+);
+
 /// An open network namespace. It lives at least as long as this value.
 #[derive(Debug)]
 pub struct Netns {
@@ -32,7 +39,7 @@ impl Netns {
         let file = File::open(path).map_err(|source| Error::io("open namespace", object(), source))?;
         let kind = fstatfs(&file).map_err(|errno| Error::io("inspect namespace", object(), errno.into()))?;
         // A path whose bind mount is gone is an empty file: setns(2) would only say "invalid argument".
-        if kind.filesystem_type() != NSFS {
+        if kind.filesystem_type() != NSFS || !is_of_networks(&file) {
             return Err(Error::NotANamespace { path: path.to_owned() });
         }
         Ok(Self { file: file.into() })
@@ -134,6 +141,13 @@ fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
+/// Whether a namespace file is one of networks, not of mounts or processes.
+fn is_of_networks(file: &File) -> bool {
+    // SAFETY: the request takes no argument and touches no memory of ours; the descriptor is open.
+    let kind = unsafe { ns_get_nstype(file.as_raw_fd()) };
+    kind == Ok(CloneFlags::CLONE_NEWNET.bits())
+}
+
 /// Any socket tells the cookie of the namespace in which it was made; an `AF_UNIX` one always can be made.
 fn read_cookie() -> std::io::Result<u64> {
     let probe = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
@@ -183,7 +197,9 @@ mod tests {
 
         let refused = Netns::open(file.path()).unwrap_err().to_string();
         let absent = Netns::open(Path::new("/proc/self/ns/none")).unwrap_err();
+        let of_mounts = Netns::open(Path::new("/proc/self/ns/mnt")).unwrap_err().to_string();
 
+        assert!(of_mounts.contains("/proc/self/ns/mnt"), "{of_mounts}");
         assert!(refused.contains(&file.path().display().to_string()), "{refused}");
         assert!(absent.is_absent() && !absent.to_string().is_empty());
     }
