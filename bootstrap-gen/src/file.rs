@@ -141,7 +141,7 @@ pub fn withdraw(directory: &Path, pod: Option<&Pod>, container: &ContainerId) ->
         None => {}
     }
     match fs::remove_dir(&home) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound && !is_not_empty(&error) => {
+        Err(error) if !is_absent(&error) && !is_not_empty(&error) => {
             Err(io_error("remove directory", &home)(error))
         }
         Ok(()) | Err(_) => Ok(()),
@@ -157,7 +157,7 @@ pub fn check(directory: &Path, pod: Option<&Pod>, container: &ContainerId) -> Re
     let path = home.join(FILE);
     let content = match fs::read(&path) {
         Ok(content) => content,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![Drift::Missing(path)]),
+        Err(error) if is_absent(&error) => return Ok(vec![Drift::Missing(path)]),
         Err(error) => return Err(io_error("read bootstrap", &path)(error)),
     };
     let mut drift = Vec::new();
@@ -182,6 +182,11 @@ fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> E
     move |source| Error::Io { operation, path, source }
 }
 
+/// Below a file there is nothing either: a directory that was configured where a file stands never held a bootstrap.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 fn is_not_empty(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::DirectoryNotEmpty
 }
@@ -195,14 +200,14 @@ fn read_owner(home: &Path) -> Result<Option<Owner>, Error> {
     let path = home.join(OWNER);
     match fs::read(&path) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(io_error("read owner of bootstrap", &path)(error)),
     }
 }
 
 fn remove_file(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path)(error)),
+        Err(error) if !is_absent(&error) => Err(io_error("remove", path)(error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -74,6 +74,18 @@ fn a_late_withdrawal_of_an_old_sandbox_leaves_the_living_pods_file() {
 }
 
 #[test]
+fn below_a_file_there_is_nothing_to_withdraw() {
+    let root = TempDir::new().unwrap();
+    let directory = root.path().join("file");
+    fs::write(&directory, "in the way").unwrap();
+
+    assert!(place(&directory, Some(&pod("u-1")), &container("c1"), &bootstrap()).is_err());
+    withdraw(&directory, Some(&pod("u-1")), &container("c1")).unwrap();
+
+    assert_eq!(fs::read_to_string(&directory).unwrap(), "in the way");
+}
+
+#[test]
 fn each_drift_is_named() {
     let root = TempDir::new().unwrap();
     let path = place(root.path(), None, &container("c1"), &bootstrap()).unwrap();
