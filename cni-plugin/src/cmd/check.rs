@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use netlink::{interface, link};
+use planes::NetConf;
 
 use crate::error::{Error, attachment};
 use crate::request;
@@ -20,6 +21,8 @@ const PACE: Duration = Duration::from_millis(200);
 /// # Errors
 /// Every difference, by name.
 pub async fn run(call: &Invocation, variables: &Variables, input: &Input) -> Result<(), Error> {
+    // A configuration that no ADD would take any more is news to whoever asks (as in STATUS).
+    NetConf::parse(&input.conf)?;
     input.prev_result()?.ok_or(Error::NoPrevResult)?;
     let state = request::state(input);
     let key = request::key(call, input);
