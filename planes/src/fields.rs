@@ -60,9 +60,14 @@ impl ConfError {
 /// One line of at most 80 characters, whatever a hostile value holds.
 #[must_use]
 pub fn cut(text: &str) -> String {
-    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(81).collect();
-    if line.chars().count() > 80 {
-        line = line.chars().take(79).collect();
+    cut_to(text, 80)
+}
+
+fn cut_to(text: &str, most: usize) -> String {
+    let mut line: String =
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most + 1).collect();
+    if line.chars().count() > most {
+        line = line.chars().take(most - 1).collect();
         line.push('…');
     }
     line
@@ -286,8 +291,9 @@ pub fn items<'a>(path: &str, value: &'a Value) -> Result<Vec<(String, &'a Value)
 /// # Errors
 /// What the parser says.
 pub fn parse<T: FromStr<Err: Display>>(path: &str, text: &str) -> Result<T, ConfError> {
-    text.parse()
-        .map_err(|error: T::Err| ConfError::invalid(path, format!("{text:?}"), cut(&error.to_string())))
+    // Our parsers cut the value that they repeat to 64 characters; the rule after it is what the reader needs.
+    let cure = |error: T::Err| cut_to(&error.to_string(), 240);
+    text.parse().map_err(|error| ConfError::invalid(path, format!("{text:?}"), cure(error)))
 }
 
 /// Parses a text value that stands at `path`.
@@ -360,6 +366,14 @@ mod tests {
         assert_eq!(fields.number::<u64>("c").unwrap(), Some(7));
         assert_eq!(fields.flag("d").unwrap(), Some(true));
         assert_eq!(fields.finish(|_| false), Ok(()));
+    }
+
+    #[test]
+    fn a_long_value_does_not_push_the_rule_out_of_the_line() {
+        let error =
+            parse::<crate::PlaneName>("planes[0].name", &"x".repeat(1 << 20)).unwrap_err().to_string();
+
+        assert!(error.contains("1 to 63") && error.len() < 400, "{error}");
     }
 
     #[test]
