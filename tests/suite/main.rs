@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test's helper is a failed test")]
 
 mod attach;
+mod bad_input;
 mod capture;
 mod conformance;
 mod kill;
