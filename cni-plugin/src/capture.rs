@@ -12,7 +12,13 @@ impl Scene {
     /// # Errors
     /// The kernel refuses them, all together.
     pub async fn capture(&self, network: &PodNetwork) -> Result<(), Error> {
-        Ok(iptables::apply(self.pod()?.netns(), &table(&Policy::of(network)))?)
+        let pod = self.pod()?.netns();
+        for chain in iptables::foreign(pod)? {
+            tracing::warn!(
+                "{chain} is another mesh's: of two that redirect the first wins; let one mesh have this pod"
+            );
+        }
+        Ok(iptables::apply(pod, &table(&Policy::of(network)))?)
     }
 
     /// How the pod's rules differ from what ADD set.

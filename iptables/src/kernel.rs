@@ -4,7 +4,7 @@ use std::io;
 
 use netlink::Netns;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
-use netlink_packet_netfilter::nftables::{NfTablesMessage, RuleAttribute, RuleMessage};
+use netlink_packet_netfilter::nftables::{ChainMessage, NfTablesMessage, RuleAttribute, RuleMessage};
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use netlink_sys::{Socket, SocketAddr};
@@ -23,6 +23,11 @@ const KIND: u16 = 0x3fff;
 const NLMSG_ERROR: u16 = 2;
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE`.
 const NEW_RULE: u16 = SUBSYSTEM << 8 | 6;
+/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN`.
+const NEW_CHAIN: u16 = SUBSYSTEM << 8 | 3;
+/// `NFTA_CHAIN_TABLE`, `_NAME`.
+const CHAIN_TABLE: u16 = 1;
+const CHAIN_NAME: u16 = 3;
 /// `struct nlmsghdr` and, behind it, `struct nfgenmsg`.
 const HEADER: usize = 16;
 const FAMILY: usize = 4;
@@ -117,6 +122,39 @@ pub fn check(netns: &Netns, table: &Table) -> Result<Vec<String>, Error> {
     let strangers = found.iter().filter(|rule| !known(&rule.chain));
     drifts.extend(strangers.map(|rule| format!("foreign chain {} in table {}", rule.chain, table.name)));
     Ok(drifts)
+}
+
+/// Chains of other meshes in the namespace, as `table chain`. Of two that redirect the first wins, so two meshes in one pod
+/// do not work, and whose they are is the first thing to know. iptables' own chains are seen where it writes nf_tables.
+///
+/// # Errors
+/// The kernel cannot be asked. One without nf_tables has none.
+pub fn foreign(netns: &Netns) -> Result<Vec<String>, Error> {
+    let ask = NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() });
+    let mut request = serialize(ask.into(), NLM_F_REQUEST | NLM_F_DUMP, 1);
+    // Any family: iptables' tables are of `ip` and `ip6`.
+    request[HEADER] = 0;
+    let answers = match netns.run(|| exchange(&request))? {
+        Err(error) if error.is_unsupported() => return Ok(Vec::new()),
+        answers => answers?,
+    };
+    let chains = answers.iter().filter(|answer| answer.kind == NEW_CHAIN).map(|answer| {
+        let chain = attributes(answer.body.get(FAMILY..).unwrap_or_default());
+        let value = |kind| {
+            chain.iter().find(|(found, _)| *found == kind).map_or_else(String::new, |(_, value)| text(value))
+        };
+        (value(CHAIN_TABLE), value(CHAIN_NAME))
+    });
+    Ok(chains
+        .filter(|(table, chain)| is_mesh(table, chain))
+        .map(|(table, chain)| format!("{table} {chain}"))
+        .collect())
+}
+
+/// Names that Istio, Kuma and Linkerd give, in iptables and in nf_tables.
+fn is_mesh(table: &str, chain: &str) -> bool {
+    ["ISTIO_", "KUMA_", "PROXY_INIT_"].iter().any(|prefix| chain.starts_with(prefix))
+        || ["istio-proxy", "kuma", "linkerd"].iter().any(|prefix| table.starts_with(prefix))
 }
 
 fn transact(netns: &Netns, messages: Vec<(NfTablesMessage, String)>) -> Result<(), Error> {

@@ -124,3 +124,34 @@ fn other_tables_are_left_alone() {
         "table ip nat { }"
     );
 }
+
+#[test]
+fn istios_annotations_become_rules_that_the_kernel_and_nft_agree_on() {
+    let annotations = [
+        ("excludeInboundPorts", "8080,9000-9010"),
+        ("includeOutboundIPRanges", "10.0.0.0/8,fd00::/12"),
+        ("excludeOutboundIPRanges", "10.96.0.0/12"),
+        ("includeOutboundPorts", "443"),
+        ("excludeOutboundPorts", "53"),
+    ];
+    let annotations =
+        annotations.map(|(name, text)| (format!("traffic.sidecar.istio.io/{name}"), text.to_owned())).into();
+    let mut policy = sample::policy();
+    if let Some(proxy) = &mut policy.proxy {
+        proxy.options = planes::capture::CaptureOptions::parse(&annotations).unwrap();
+    }
+    let (ours, theirs) = (Netns::anonymous().unwrap(), Netns::anonymous().unwrap());
+    let table = table(&policy);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), table.to_text()).unwrap();
+
+    apply(&ours, &table).unwrap();
+    nft(&theirs, &format!("-f {}", file.path().display()));
+
+    let text = nft(&ours, "list ruleset");
+    assert_eq!(text, nft(&theirs, "list ruleset"));
+    assert_eq!(check(&ours, &table).unwrap(), Vec::<String>::new());
+    for rule in ["tcp dport 9000-9010 accept", "ip daddr 10.96.0.0/12 accept", "tcp dport 443 tcp flags"] {
+        assert!(text.contains(rule), "{text}");
+    }
+}

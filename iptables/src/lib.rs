@@ -13,7 +13,7 @@ mod sample;
 mod text;
 mod wire;
 
-pub use kernel::{Error, apply, check, remove};
+pub use kernel::{Error, apply, check, foreign, remove};
 pub use policy::{Plane, Policy};
 pub use rules::Table;
 pub use ruleset::{TABLE, table};

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use planes::{IfName, PodNetwork, Proxy, Traffic};
+use planes::{Attachment, IfName, PodNetwork, Proxy, Traffic};
 
 /// Hops of the proxy over `lo` that may exist at a time. More than any honest use, far fewer than descriptors.
 pub(crate) const FUSE: u32 = 256;
@@ -42,7 +42,7 @@ impl Policy {
     pub fn of(network: &PodNetwork) -> Self {
         let planes = network.attachments.iter().map(|attachment| Plane {
             ifname: attachment.ifname.clone(),
-            traffic: attachment.traffic,
+            traffic: traffic_of(attachment, network.proxy.as_ref()),
             addresses: attachment.addresses.iter().map(IpNetwork::ip).collect(),
             extra: attachment.extra_addresses.clone(),
             forward: attachment.forward,
@@ -58,5 +58,15 @@ impl Policy {
     /// The interfaces with that fate.
     pub(crate) fn with(&self, traffic: Traffic) -> impl Iterator<Item = &Plane> {
         self.planes.iter().filter(move |plane| plane.traffic == traffic)
+    }
+}
+
+/// An interface that the pod excludes (Istio's `excludeInterfaces`) is bypassed, whatever its plane says; `deny` is the
+/// node's word and stays.
+fn traffic_of(attachment: &Attachment, proxy: Option<&Proxy>) -> Traffic {
+    let excluded = proxy.is_some_and(|proxy| proxy.options.exclude_interfaces.contains(&attachment.ifname));
+    match attachment.traffic {
+        Traffic::Capture if excluded => Traffic::Bypass,
+        other => other,
     }
 }

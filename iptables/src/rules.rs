@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use planes::IfName;
+use planes::capture::PortRange;
 
 /// One table of the family `inet`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,8 +82,8 @@ pub enum Match {
     User(u32),
     /// It was made by this group.
     Group(u32),
-    /// It is TCP to this port.
-    Port(u16),
+    /// It is TCP to one of these ports.
+    Ports(PortRange),
     /// It opens a TCP connection: SYN and none of FIN, RST, ACK. Others belong to a connection that was never seen.
     Opens,
     /// Its destination is, on the interface by which it came in, of this kind.

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
+use planes::capture::PortRange;
 use planes::{IfName, Proxy, Traffic};
 
 use crate::policy::{Plane, Policy};
@@ -58,7 +59,7 @@ fn isolate_in(policy: &Policy) -> Chain {
     }
     if let Some(proxy) = &policy.proxy {
         for port in [proxy.inbound_port, proxy.outbound_port] {
-            rules.push(rule([Match::Port(port)], Action::Drop, "the proxy's port is closed from outside"));
+            rules.push(rule([to_port(port)], Action::Drop, "the proxy's port is closed from outside"));
         }
     }
     for plane in policy.planes.iter().filter(|plane| plane.traffic != Traffic::Deny) {
@@ -91,16 +92,24 @@ fn isolate_out(policy: &Policy) -> Chain {
 /// Connections that come in by a captured plane go to the proxy's inbound port.
 fn capture_in(policy: &Policy, proxy: &Proxy) -> Chain {
     let mut rules = never_captured();
-    for plane in policy.with(Traffic::Capture) {
-        for family in [Family::V4, Family::V6] {
-            let opens = [Match::In(plane.ifname.clone()), Match::Family(family), Match::Opens];
-            rules.push(rule(opens, inbound(plane, family, proxy), "capture: inbound"));
-        }
+    let options = &proxy.options;
+    // As with Istio, exclusions count only where everything else is included.
+    for range in options.exclude_inbound_ports.iter().filter(|_| options.include_inbound_ports.is_none()) {
+        rules.push(rule([Match::Ports(*range)], Action::Accept, "the pod excludes the port"));
     }
-    if policy.undeclared == Traffic::Capture {
-        let mut opens = stranger(policy, Hook::Prerouting);
-        opens.push(Match::Opens);
-        rules.push(rule(opens, Action::Redirect(proxy.inbound_port), "undeclared: capture"));
+    for port in included(options.include_inbound_ports.as_deref(), |range| Match::Ports(*range)) {
+        for plane in policy.with(Traffic::Capture) {
+            for family in [Family::V4, Family::V6] {
+                let mut opens = vec![Match::In(plane.ifname.clone()), Match::Family(family)];
+                opens.extend(port.clone().into_iter().chain([Match::Opens]));
+                rules.push(rule(opens, inbound(plane, family, proxy), "capture: inbound"));
+            }
+        }
+        if policy.undeclared == Traffic::Capture {
+            let mut opens = stranger(policy, Hook::Prerouting);
+            opens.extend(port.into_iter().chain([Match::Opens]));
+            rules.push(rule(opens, Action::Redirect(proxy.inbound_port), "undeclared: capture"));
+        }
     }
     Chain { name: "capture_in", kind: Kind::Nat, hook: Hook::Prerouting, priority: -100, rules }
 }
@@ -109,7 +118,8 @@ fn capture_in(policy: &Policy, proxy: &Proxy) -> Chain {
 /// as else the packet is dropped.
 fn inbound(plane: &Plane, family: Family, proxy: &Proxy) -> Action {
     let is_own = plane.addresses.iter().any(|address| is(family, *address));
-    let declared = plane.extra.iter().map(IpNetwork::ip).find(|address| is(family, *address));
+    let hosts = plane.extra.iter().filter(|extra| extra.prefix() == if extra.is_ipv4() { 32 } else { 128 });
+    let declared = hosts.map(IpNetwork::ip).find(|address| is(family, *address));
     match declared {
         Some(address) if !is_own => Action::Dnat(address, proxy.inbound_port),
         Some(_) | None => Action::Redirect(proxy.inbound_port),
@@ -138,14 +148,19 @@ fn capture_out(policy: &Policy, proxy: &Proxy) -> Chain {
     for gid in &proxy.gids {
         rules.push(rule([Match::Group(*gid)], Action::Accept, "the proxy's own"));
     }
+    rules.extend(excluded(proxy));
     let outbound = Action::Redirect(proxy.outbound_port);
-    for plane in policy.with(Traffic::Capture) {
-        rules.push(rule([Match::Out(plane.ifname.clone()), Match::Opens], outbound, "capture: outbound"));
-    }
-    if policy.undeclared == Traffic::Capture {
-        let mut opens = stranger(policy, Hook::Output);
-        opens.push(Match::Opens);
-        rules.push(rule(opens, outbound, "undeclared: capture"));
+    for place in places(proxy) {
+        for plane in policy.with(Traffic::Capture) {
+            let mut opens = vec![Match::Out(plane.ifname.clone())];
+            opens.extend(place.clone().into_iter().chain([Match::Opens]));
+            rules.push(rule(opens, outbound, "capture: outbound"));
+        }
+        if policy.undeclared == Traffic::Capture {
+            let mut opens = stranger(policy, Hook::Output);
+            opens.extend(place.into_iter().chain([Match::Opens]));
+            rules.push(rule(opens, outbound, "undeclared: capture"));
+        }
     }
     Chain { name: "capture_out", kind: Kind::Nat, hook: Hook::Output, priority: -100, rules }
 }
@@ -170,7 +185,33 @@ fn fuse(policy: &Policy, proxy: &Proxy) -> Chain {
 }
 
 fn never_captured() -> Vec<Rule> {
-    NEVER_CAPTURED.iter().map(|port| rule([Match::Port(*port)], Action::Accept, "never captured")).collect()
+    NEVER_CAPTURED.iter().map(|port| rule([to_port(*port)], Action::Accept, "never captured")).collect()
+}
+
+fn to_port(port: u16) -> Match {
+    Match::Ports(PortRange { first: port, last: port })
+}
+
+/// One match per included item; `None` alone where everything is included.
+fn included<T>(list: Option<&[T]>, as_match: fn(&T) -> Match) -> Vec<Option<Match>> {
+    list.map_or_else(|| vec![None], |list| list.iter().map(|item| Some(as_match(item))).collect())
+}
+
+/// What the pod's annotations keep away from the proxy's outbound side.
+fn excluded(proxy: &Proxy) -> Vec<Rule> {
+    let ports = proxy.options.exclude_outbound_ports.iter().map(|range| Match::Ports(*range));
+    let subnets = proxy.options.exclude_outbound_ranges.iter().map(|subnet| Match::To(*subnet));
+    ports.chain(subnets).map(|one| rule([one], Action::Accept, "the pod excludes it")).collect()
+}
+
+/// Where to outbound connections are captured. Istio's ports come on top of its prefixes.
+fn places(proxy: &Proxy) -> Vec<Option<Match>> {
+    let options = &proxy.options;
+    let mut places = included(options.include_outbound_ranges.as_deref(), |subnet| Match::To(*subnet));
+    if options.include_outbound_ranges.is_some() {
+        places.extend(options.include_outbound_ports.iter().map(|range| Some(Match::Ports(*range))));
+    }
+    places
 }
 
 /// An interface that is neither known nor the loopback.

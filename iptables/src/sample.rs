@@ -1,11 +1,18 @@
 //! A pod with a plane of each fate, for tests.
 
+use planes::capture::CaptureOptions;
 use planes::{Proxy, Traffic};
 
 use crate::policy::{FUSE, Plane, Policy};
 
 pub(crate) fn proxy() -> Proxy {
-    Proxy { uids: vec![1337], gids: vec![1337], inbound_port: 15006, outbound_port: 15001 }
+    Proxy {
+        uids: vec![1337],
+        gids: vec![1337],
+        inbound_port: 15006,
+        outbound_port: 15001,
+        options: CaptureOptions::default(),
+    }
 }
 
 pub(crate) fn plane(ifname: &str, traffic: Traffic, addresses: &[&str]) -> Plane {

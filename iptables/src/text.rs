@@ -52,7 +52,7 @@ impl Display for Match {
             Self::Family(Family::V6) => f.write_str("meta nfproto ipv6"),
             Self::User(uid) => write!(f, "meta skuid {uid}"),
             Self::Group(gid) => write!(f, "meta skgid {gid}"),
-            Self::Port(port) => write!(f, "tcp dport {port}"),
+            Self::Ports(range) => write!(f, "tcp dport {range}"),
             Self::Opens => f.write_str("tcp flags & (fin | syn | rst | ack) == syn"),
             Self::Reaches(reach) => write!(f, "fib daddr . iif type {reach}"),
             Self::MoreThan(count) => write!(f, "ct count over {count}"),

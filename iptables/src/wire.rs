@@ -10,6 +10,7 @@ use netlink_packet_netfilter::nftables::{
     InetHookNumber, ListAttribute, NfTablesMessage, RuleAttribute, RuleMessage, TableAttribute, TableMessage,
 };
 use planes::IfName;
+use planes::capture::PortRange;
 
 use crate::rules::{Action, Chain, Family, Hook, Kind, Match, Reach, Rule, Table};
 
@@ -152,15 +153,7 @@ fn matching(one: &Match) -> Vec<Expression> {
         Match::Family(family) => vec![meta(NFPROTO), compare(EQUAL, vec![protocol(*family)])],
         Match::User(uid) => vec![meta(SKUID), compare(EQUAL, uid.to_ne_bytes().to_vec())],
         Match::Group(gid) => vec![meta(SKGID), compare(EQUAL, gid.to_ne_bytes().to_vec())],
-        Match::Port(port) => {
-            let destination = payload(TRANSPORT, 2, 2);
-            vec![
-                meta(L4PROTO),
-                compare(EQUAL, vec![TCP]),
-                destination,
-                compare(EQUAL, port.to_be_bytes().to_vec()),
-            ]
-        }
+        Match::Ports(range) => ports(*range),
         Match::Opens => {
             // fin 1, syn 2, rst 4, ack 16
             let flags = payload(TRANSPORT, 13, 1);
@@ -176,6 +169,22 @@ fn matching(one: &Match) -> Vec<Expression> {
         // NFTA_CONNLIMIT_COUNT, NFTA_CONNLIMIT_FLAGS: NFT_CONNLIMIT_F_INV is "over"
         Match::MoreThan(count) => vec![expression("connlimit", [(1, be(*count)), (2, be(1))])],
     }
+}
+
+fn ports(range: PortRange) -> Vec<Expression> {
+    let mut expressions = vec![meta(L4PROTO), compare(EQUAL, vec![TCP]), payload(TRANSPORT, 2, 2)];
+    let (first, last) = (range.first.to_be_bytes().to_vec(), range.last.to_be_bytes().to_vec());
+    if first == last {
+        expressions.push(compare(EQUAL, first));
+    } else {
+        expressions.push(between(first, last));
+    }
+    expressions
+}
+
+/// `NFTA_RANGE_SREG`, `_OP` (NFT_RANGE_EQ), `_FROM_DATA`, `_TO_DATA`.
+fn between(first: Vec<u8>, last: Vec<u8>) -> Expression {
+    expression("range", [(1, be(ONE)), (2, be(0)), (3, data(&first)), (4, data(&last))])
 }
 
 fn acting(action: Action) -> Vec<Expression> {

@@ -4,6 +4,7 @@
 //! ([`PodNetwork`]), and on the right [`ProxyNode`], what the pod's proxy tells its control plane.
 
 pub mod annotation;
+pub mod capture;
 pub mod conf;
 pub mod fields;
 pub mod host_port;

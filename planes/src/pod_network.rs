@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+use crate::capture::CaptureOptions;
 use crate::mac::MacAddr;
 use crate::name::{ContainerId, IfName, NetworkName, PlaneName};
 use crate::number::Mtu;
@@ -79,6 +80,9 @@ pub struct Proxy {
     pub inbound_port: u16,
     /// Port that receives captured outbound connections.
     pub outbound_port: u16,
+    /// Which of the captured planes' connections are captured.
+    #[serde(default)]
+    pub options: CaptureOptions,
 }
 
 /// One interface of the pod on its plane.

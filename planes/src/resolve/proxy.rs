@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Proxy;
+use crate::capture::CaptureOptions;
 use crate::conf::{CapturedPods, ProxyConf};
 use crate::fields::ConfError;
 
@@ -21,6 +22,7 @@ pub(super) fn resolve(
 ) -> Result<Option<Proxy>, ConfError> {
     let wanted = is_wanted(annotations)?;
     let uid = uid(annotations)?;
+    let options = CaptureOptions::parse(annotations)?;
     let has_proxy = match conf.pods {
         CapturedPods::All => true,
         CapturedPods::None => false,
@@ -31,6 +33,7 @@ pub(super) fn resolve(
         gids: vec![conf.gid],
         inbound_port: conf.inbound_port,
         outbound_port: conf.outbound_port,
+        options,
     }))
 }
 
