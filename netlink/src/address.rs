@@ -6,7 +6,8 @@ use ipnetwork::IpNetwork;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 
-use crate::net::{Change, Family};
+use crate::net::Family;
+use crate::request::Change;
 use crate::{Error, Link, Net};
 
 /// How an address is added.

@@ -13,6 +13,7 @@ pub mod interface;
 pub mod link;
 mod net;
 pub mod netns;
+mod request;
 mod route;
 mod rule;
 pub mod snapshot;

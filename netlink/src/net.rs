@@ -4,14 +4,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::future::join_all;
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
-    NetlinkPayload,
-};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
@@ -21,20 +14,13 @@ use netlink_packet_route::rule::RuleMessage;
 use planes::IfName;
 
 use crate::found::Link;
+use crate::request::QUESTION;
 use crate::{Error, Netns};
-
-pub(crate) const CREATE: u16 = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
-pub(crate) const CHANGE: u16 = NLM_F_REQUEST | NLM_F_ACK;
-pub(crate) const REPLACE: u16 = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-const DUMP: u16 = NLM_F_REQUEST | NLM_F_DUMP;
-
-/// No request of ours keeps the kernel longer; a lost answer must not hang an ADD.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connection to the links, addresses, routes and rules of one namespace. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Net {
-    handle: rtnetlink::Handle,
+    pub(crate) handle: rtnetlink::Handle,
     netns: Arc<Netns>,
 }
 
@@ -103,7 +89,7 @@ impl Net {
     ) -> Result<Option<Link>, Error> {
         // Counters are most of an answer, and nobody here reads them.
         message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-        match self.request(RouteNetlinkMessage::GetLink(message), NLM_F_REQUEST).await {
+        match self.request(RouteNetlinkMessage::GetLink(message), QUESTION).await {
             Ok(answers) => Ok(answers.into_iter().find_map(Link::from_answer)),
             Err(source) => match Error::io("find interface", object(), source) {
                 error if error.is_absent() => Ok(None),
@@ -224,127 +210,6 @@ impl Net {
             .filter(|found| found.header.ifindex == index)
             .collect())
     }
-
-    async fn dump(
-        &self,
-        what: &'static str,
-        message: RouteNetlinkMessage,
-    ) -> Result<Vec<RouteNetlinkMessage>, Error> {
-        self.request(message, DUMP).await.map_err(|source| Error::io("list", what.to_owned(), source))
-    }
-
-    /// Sends one change and waits for its acknowledgement.
-    pub(crate) async fn change(
-        &self,
-        operation: &'static str,
-        object: impl FnOnce() -> String,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> Result<(), Error> {
-        self.request(message, flags).await.map(drop).map_err(|source| Error::io(operation, object(), source))
-    }
-
-    /// Sends all changes in order before it waits for the first answer, and returns all answers in that order.
-    pub(crate) async fn change_each(&self, changes: Vec<Change>) -> Vec<Result<(), Error>> {
-        let sent = changes.into_iter().map(|Change { operation, object, message, flags, fine }| {
-            let answer = self.request(message, flags);
-            async move {
-                match answer.await {
-                    Err(source) if source.raw_os_error().is_some_and(|errno| fine.contains(&errno)) => Ok(()),
-                    answer => answer.map(drop).map_err(|source| Error::io(operation, object, source)),
-                }
-            }
-        });
-        // The adapter is lazy: without this all requests would be sent one by one after all.
-        let sent: Vec<_> = sent.collect();
-        join_all(sent).await
-    }
-
-    /// As [`Net::change_each`]; the first refusal is the answer.
-    pub(crate) async fn change_all(&self, changes: Vec<Change>) -> Result<(), Error> {
-        self.change_each(changes).await.into_iter().collect()
-    }
-
-    /// Queues one request at once; the future gathers its answers.
-    pub(crate) fn request(
-        &self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> impl Future<Output = io::Result<Vec<RouteNetlinkMessage>>> + use<> {
-        let mut request = NetlinkMessage::from(message);
-        request.header.flags = flags;
-        let queued = self.handle.clone().request(request);
-        async move {
-            let stream = queued.map_err(|_| io::Error::from(io::ErrorKind::NotConnected))?;
-            let received = tokio::time::timeout(ANSWER_WITHIN, stream.collect::<Vec<_>>()).await?;
-            read_answers(flags, received)
-        }
-    }
-}
-
-/// A change to be sent with others.
-#[derive(Debug)]
-pub(crate) struct Change {
-    pub(crate) operation: &'static str,
-    pub(crate) object: String,
-    pub(crate) message: RouteNetlinkMessage,
-    flags: u16,
-    /// Error numbers that mean success.
-    fine: &'static [i32],
-}
-
-impl Change {
-    /// Makes something that must not be there yet.
-    pub(crate) fn create(operation: &'static str, object: String, message: RouteNetlinkMessage) -> Self {
-        Self { operation, object, message, flags: CREATE, fine: &[] }
-    }
-
-    /// Makes something unless it is there.
-    pub(crate) fn ensure(operation: &'static str, object: String, message: RouteNetlinkMessage) -> Self {
-        Self { operation, object, message, flags: CREATE, fine: &[nix::libc::EEXIST] }
-    }
-
-    /// Changes something that is there.
-    pub(crate) fn set(operation: &'static str, object: String, message: RouteNetlinkMessage) -> Self {
-        Self { operation, object, message, flags: CHANGE, fine: &[] }
-    }
-
-    /// Removes something unless it is gone.
-    pub(crate) fn remove(operation: &'static str, object: String, message: RouteNetlinkMessage) -> Self {
-        Self { operation, object, message, flags: CHANGE, fine: &GONE }
-    }
-}
-
-/// What the kernel says of links, addresses, rules and routes that are not there.
-const GONE: [i32; 5] =
-    [nix::libc::ENOENT, nix::libc::ENODEV, nix::libc::ESRCH, nix::libc::EADDRNOTAVAIL, nix::libc::ENXIO];
-
-/// What the kernel said to one request. An answer that has no end is none: the connection died under it.
-fn read_answers(
-    flags: u16,
-    received: Vec<NetlinkMessage<RouteNetlinkMessage>>,
-) -> io::Result<Vec<RouteNetlinkMessage>> {
-    let mut answers = Vec::new();
-    let mut ended = false;
-    for message in received {
-        let code = match message.payload {
-            NetlinkPayload::InnerMessage(inner) => {
-                answers.push(inner);
-                // A plain question is answered by one message and no acknowledgement.
-                ended |= flags == NLM_F_REQUEST;
-                continue;
-            }
-            NetlinkPayload::Error(refusal) => refusal.raw_code(),
-            NetlinkPayload::Done(end) => end.code,
-            NetlinkPayload::Overrun(_) => return Err(io::Error::from_raw_os_error(nix::libc::ENOBUFS)),
-            _ => continue,
-        };
-        if code < 0 {
-            return Err(io::Error::from_raw_os_error(code.wrapping_neg()));
-        }
-        ended = true;
-    }
-    if ended { Ok(answers) } else { Err(io::Error::from(io::ErrorKind::ConnectionAborted)) }
 }
 
 /// The two address families of planes.

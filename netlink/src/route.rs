@@ -10,7 +10,8 @@ use netlink_packet_route::route::{
 use planes::pod_network::Route;
 
 use crate::interface::MAIN_TABLE;
-use crate::net::{Change, Family};
+use crate::net::Family;
+use crate::request::Change;
 use crate::{Error, Link, Net};
 
 /// Who made a route or a rule (`rtm_protocol`, `FRA_PROTOCOL`): ours are told from all others by it, without a
@@ -59,7 +60,7 @@ impl Net {
         let way = Way { index: link.index, table: MAIN_TABLE, onlink: false };
         let message = RouteNetlinkMessage::NewRoute(message(route, way));
         let object = || describe(route, link.name.as_str(), MAIN_TABLE);
-        self.change("add route", object, message, crate::net::REPLACE).await
+        self.change("add route", object, message, crate::request::REPLACE).await
     }
 
     /// Whether a host route to `address` leads out of `link` (`ip route show ADDRESS dev LINK`).

@@ -7,7 +7,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::RouteProtocol;
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
-use crate::net::{Change, Family};
+use crate::net::Family;
+use crate::request::Change;
 use crate::route::PROTOCOL;
 
 /// A rule of the shapes that we make.

@@ -10,7 +10,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{AfSpecInet, AfSpecUnspec, LinkAttribute};
 
 use crate::link::Message;
-use crate::net::Change;
+use crate::request::Change;
 use crate::{Error, Link, Net};
 
 /// `IFLA_INET_CONF` (linux/if_link.h).

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::is_adopted;
 use crate::link::Message;
-use crate::net::Change;
+use crate::request::Change;
 use crate::{Error, Link, Net};
 
 /// How long a bridge port may take until it forwards. Without spanning tree it is a matter of the kernel's next

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::address::{self, Prefix};
 use crate::link::Message;
-use crate::net::Change;
+use crate::request::Change;
 use crate::route::{self, Way, destination, gateway};
 use crate::rule;
 use crate::{Error, Family, Link, Net};

@@ -16,7 +16,7 @@ use super::{
     Assigned, RULE_PRIORITY, any, default_routes, is_adopted, is_beyond_subnets, main_routes, plain,
     routes_through,
 };
-use crate::net::Change;
+use crate::request::Change;
 use crate::route::{self, Way};
 use crate::rule::{self, Rule};
 use crate::{Error, Family, Link, Net};

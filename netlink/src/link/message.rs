@@ -8,7 +8,7 @@ use planes::plan::{MacPlan, PlannedAttachment};
 use planes::{IfName, MacAddr, Mtu};
 
 use super::Mark;
-use crate::net::{CHANGE, CREATE};
+use crate::request::{CHANGE, CREATE};
 use crate::{Error, Link, Net, Netns};
 
 /// A link message under construction.

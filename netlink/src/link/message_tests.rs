@@ -10,7 +10,7 @@ use planes::plan::{Dns, IpamPlan, IpvlanLink, IpvlanMode, LinkPlan, VlanLink};
 use planes::{AttachmentKey, Role, Traffic, Vlan};
 
 use super::*;
-use crate::link::{bridge, ipvlan, vlan};
+use crate::link::{bridge_port, ipvlan, vlan};
 
 fn plan(link: LinkPlan) -> PlannedAttachment {
     PlannedAttachment {
@@ -94,7 +94,7 @@ fn an_ipvlan_child_in_each_mode() {
 #[test]
 fn the_untagged_vlan_of_a_bridge_port() {
     // PVID (2) and UNTAGGED (4) of `struct bridge_vlan_info`, then the identifier.
-    let made = bridge::vlan_message(7, 100, 2 | 4);
+    let made = bridge_port::vlan_message(7, 100, 2 | 4);
 
     let mut expected = vec![7, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     // IFLA_AF_SPEC { IFLA_BRIDGE_VLAN_INFO }

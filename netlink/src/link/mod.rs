@@ -3,6 +3,7 @@
 
 mod adopted;
 mod bridge;
+mod bridge_port;
 mod home;
 mod host_device;
 mod ipvlan;
@@ -99,8 +100,8 @@ pub async fn create(host: &Net, pod: &Net, mark: Mark, plan: &PlannedAttachment)
         return Err(Error::refused(object, "is the node's own; CNI_NETNS must be the pod's"));
     }
     match &plan.link {
-        LinkPlan::Bridge(bridge) => bridge::create(host, pod, mark, plan, bridge).await,
-        LinkPlan::Vxlan(vxlan) => bridge::create(host, pod, mark, plan, &vxlan::bridge_of(vxlan)).await,
+        LinkPlan::Bridge(bridge) => bridge_port::create(host, pod, mark, plan, bridge).await,
+        LinkPlan::Vxlan(vxlan) => bridge_port::create(host, pod, mark, plan, &vxlan::bridge_of(vxlan)).await,
         LinkPlan::Ptp => ptp::create(host, pod, mark, plan).await,
         LinkPlan::Macvlan(macvlan) => macvlan::create(host, pod, mark, plan, macvlan).await,
         LinkPlan::Ipvlan(ipvlan) => ipvlan::create(host, pod, mark, plan, ipvlan).await,

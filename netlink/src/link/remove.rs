@@ -10,7 +10,7 @@ use planes::plan::{LinkPlan, PlannedAttachment};
 
 use super::message::Message;
 use super::{Home, Mark, host_device};
-use crate::net::{CHANGE, Change};
+use crate::request::{CHANGE, Change};
 use crate::{Error, Net};
 
 /// Removes every link of one attachment: devices of the node go back first, the rest is deleted by group inside
