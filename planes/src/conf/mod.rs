@@ -26,7 +26,7 @@ pub use ipam::{EmbeddedConf, IpamConf, RangeConf, Reach, StaticConf};
 pub use kind::{BridgeConf, KindConf, MatchConf, VxlanConf};
 pub use node::{NodeConf, NodePlane};
 pub use plane::{MacConf, PlaneConf};
-pub use proxy::{CapturedPods, ProxyConf};
+pub use proxy::{CapturedPods, ProxyConf, ProxyMode};
 
 /// A CNI network configuration of type `multiplane`.
 #[derive(Debug, Clone, PartialEq, Eq)]

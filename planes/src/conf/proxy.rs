@@ -15,11 +15,21 @@ pub enum CapturedPods {
     None,
 }
 
+/// How captured connections reach the proxy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ProxyMode {
+    /// By `redirect`: the proxy asks the kernel for the original destination.
+    #[default]
+    Redirect,
+}
+
 /// The `proxy` object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyConf {
     /// Whose traffic is captured.
     pub pods: CapturedPods,
+    /// How captured connections reach the proxy.
+    pub mode: ProxyMode,
     /// The proxy's user.
     pub uid: u32,
     /// The proxy's group.
@@ -34,6 +44,7 @@ impl Default for ProxyConf {
     fn default() -> Self {
         Self {
             pods: CapturedPods::default(),
+            mode: ProxyMode::default(),
             uid: 1337,
             gid: 1337,
             inbound_port: 15006,
@@ -49,6 +60,7 @@ pub(super) fn proxy(fields: &mut Fields<'_>) -> Result<ProxyConf, ConfError> {
         [("annotated", CapturedPods::Annotated), ("all", CapturedPods::All), ("none", CapturedPods::None)];
     let conf = ProxyConf {
         pods: word(&mut object, "pods", &pods)?.unwrap_or_default(),
+        mode: word(&mut object, "mode", &[("redirect", ProxyMode::Redirect)])?.unwrap_or_default(),
         uid: object.number("uid")?.unwrap_or(default.uid),
         gid: object.number("gid")?.unwrap_or(default.gid),
         inbound_port: port(&mut object, "inboundPort")?.unwrap_or(default.inbound_port),

@@ -101,6 +101,7 @@ fn each_refusal_names_the_field_and_the_cure() {
         (json!({"proxy": {"inboundPort": 70000}}), "proxy.inboundPort 70000"),
         (json!({"proxy": {"outboundPort": 15006}}), "proxy.outboundPort 15006: must differ"),
         (json!({"proxy": {"pods": "some"}}), "proxy.pods \"some\""),
+        (json!({"proxy": {"mode": "tproxy"}}), "proxy.mode \"tproxy\": write one of redirect"),
         (json!({"proxy": {"port": 1}}), "proxy.port 1: unknown key"),
         (json!({"bootstrap": {}}), "bootstrap.discovery: is missing"),
         (json!({"bootstrap": {"discovery": "istiod"}}), "bootstrap.discovery \"istiod\": write HOST:PORT"),

@@ -9,7 +9,7 @@ use crate::conf::{KindConf, NetConf, PlaneConf, Select};
 use crate::fields::ConfError;
 use crate::mac::MacAddr;
 use crate::name::{IfName, PlaneName};
-use crate::plan::{IpamPlan, PlannedAttachment};
+use crate::plan::{IpamPlan, LinkPlan, PlannedAttachment};
 
 /// One plane to attach: from the configuration (`always`, `default`) or from the pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,13 +46,19 @@ pub(super) fn in_order(conf: &NetConf, asked: Option<Vec<PlaneRequest>>) -> Vec<
 /// Whether the plane is there already as the primary. A pod may name the primary's plane, but not make another one the
 /// primary: only Knitter's annotation names `eth0` by custom, and means the interface that exists.
 pub(super) fn is_primary(
+    conf: &NetConf,
     ask: &Ask,
     primary: &PlannedAttachment,
     request: &Request<'_>,
 ) -> Result<bool, ConfError> {
     let names_primary = ask.ifname.as_ref() == Some(&request.key.ifname);
-    let is_it = ask.plane == primary.plane && (ask.ifname.is_none() || names_primary);
-    if is_it || (names_primary && ask.dialect == Some(Select::Knitter) && request.chained) {
+    let declared = conf.plane(&ask.plane);
+    // an adopted primary without a rule is named after itself, as a declared plane may be by chance
+    let is_adopted = matches!(primary.link, LinkPlan::Adopted);
+    let is_same = declared.is_none_or(|plane| matches!(plane.kind, KindConf::Adopted(_)) == is_adopted);
+    let is_it = ask.plane == primary.plane && is_same && (ask.ifname.is_none() || names_primary);
+    let is_knitters = ask.dialect == Some(Select::Knitter) && request.chained && declared.is_none();
+    if is_it || (names_primary && is_knitters) {
         return ask.refuse_to_shape_the_primary().map(|()| true);
     }
     if !names_primary {

@@ -63,7 +63,7 @@ pub fn resolve(conf: &NetConf, request: &Request<'_>) -> Result<Plan, ConfError>
     let asked = annotation::requests(&conf.select, request.annotations, namespace)?;
     let mut attachments = vec![primary(conf, request)?];
     for ask in ask::in_order(conf, asked) {
-        if !ask::is_primary(&ask, &attachments[0], request)? {
+        if !ask::is_primary(conf, &ask, &attachments[0], request)? {
             refuse_twice(&ask, &attachments)?;
             attachments.push(attach(conf, request, &ask, Role::Plane)?);
         }

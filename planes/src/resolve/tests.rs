@@ -377,6 +377,20 @@ fn knitters_eth0_is_the_primary_that_stands_there() {
 
     assert_eq!(call.outline(), ["eth0:eth0:Primary", "control:ctl:Plane"]);
     assert_eq!(call.plan().unwrap().attachments[1].labels["knitter/function"], "control");
+    let ours = r#"{"ports":[{"attach_to_network":"control","attributes":{"nic_name":"eth0"}}]}"#;
+    let ours = Call::chained(json!({"select": ["knitter"]})).with("networks", ours).refusal();
+    assert!(ours.contains("the node decides"), "a declared plane is not dropped unseen: {ours}");
+}
+
+#[test]
+fn a_plane_is_not_taken_for_the_primary_because_of_its_name() {
+    let plane =
+        json!({"name": "eth0", "kind": "bridge", "ifname": "x0", "ipam": {"ranges": ["10.0.0.0/24"]}});
+    let refusal = Call::chained(json!({"planes": [plane], "default": ["eth0"]})).refusal();
+
+    assert!(refusal.contains("\"eth0\": the pod has this plane already, as eth0"), "{refusal}");
+    let undeclared = Call::chained(json!({})).with(PLANES, "eth0,media");
+    assert_eq!(undeclared.outline(), ["eth0:eth0:Primary", "media:media:Plane"]);
 }
 
 #[test]

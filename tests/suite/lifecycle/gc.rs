@@ -55,6 +55,20 @@ fn null_and_an_empty_list_mean_that_nothing_is_valid_and_the_fixtures_go_too() {
 }
 
 #[test]
+fn a_configuration_that_add_would_refuse_keeps_no_fixture_alive() {
+    let (stage, _living, _dead) = living_and_dead();
+    let mut conf = with_valid(KEY, json!([]));
+    conf["plains"] = json!([]);
+    conf["planes"].as_array_mut().unwrap().push(json!({"name": "new", "kind": "of-tomorrow"}));
+    let refused = stage.refused("STATUS", &Environment::none(), &conf);
+    assert!(refused["msg"].as_str().unwrap().contains("of-tomorrow"), "{refused}");
+
+    stage.done("GC", &Environment::none(), &conf);
+
+    assert!(!run(&stage.node, "ip -o link").contains("mp-"));
+}
+
+#[test]
 fn an_absent_list_destroys_nothing() {
     let (stage, living, _dead) = living_and_dead();
     let before = stage.picture(&living);
