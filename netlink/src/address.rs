@@ -52,6 +52,13 @@ impl Net {
         self.change_all(vec![change]).await
     }
 
+    /// `ip address del ADDRESS dev LINK`; succeeds if it is gone.
+    pub(crate) async fn remove_address(&self, link: &Link, address: IpNetwork) -> Result<(), Error> {
+        let message = RouteNetlinkMessage::DelAddress(message(link.index, address));
+        let change = Change::remove("delete address", format!("{address} of {}", link.name), message);
+        self.change_all(vec![change]).await
+    }
+
     /// The addresses of one link with their prefix lengths.
     pub(crate) async fn addresses_of(&self, link: &Link) -> Result<Vec<IpNetwork>, Error> {
         Ok(self.addresses_at(link.index).await?.iter().filter_map(network).collect())

@@ -96,6 +96,37 @@ pub async fn raise_loopback(pod: &Net) -> Result<(), Error> {
     if lo.is_up { Ok(()) } else { pod.set_link(&lo.name, Message::at(lo.index).up()).await }
 }
 
+/// Puts an address on `lo`, which every pod has at index 1 (`ip address add ADDRESS dev lo`). Idempotent.
+///
+/// # Errors
+/// If the kernel refuses: with IPv6 off on `lo`, it has no IPv6 addresses.
+pub async fn ensure_on_loopback(pod: &Net, address: IpNetwork) -> Result<(), Error> {
+    match pod.link_by_index(1).await? {
+        Some(lo) => pod.ensure_address(&lo, address).await,
+        None => Ok(()),
+    }
+}
+
+/// Takes an address from `lo`; succeeds if it is gone.
+///
+/// # Errors
+/// If the kernel refuses.
+pub async fn remove_from_loopback(pod: &Net, address: IpNetwork) -> Result<(), Error> {
+    match pod.link_by_index(1).await? {
+        Some(lo) => pod.remove_address(&lo, address).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether `lo` has the address.
+///
+/// # Errors
+/// If the kernel refuses to answer.
+pub async fn is_on_loopback(pod: &Net, address: IpNetwork) -> Result<bool, Error> {
+    let Some(lo) = pod.link_by_index(1).await? else { return Ok(false) };
+    Ok(pod.addresses_of(&lo).await?.contains(&address))
+}
+
 /// Brings an interface up before it has addresses, for an address plugin that asks over it
 /// (`ip link set IFNAME up`).
 ///

@@ -8,7 +8,7 @@ use super::stage::{STATE, Stage, conf, environment, run};
 /// A name, a change, and the words by which CHECK must name it.
 type Seed = (&'static str, fn(&Stage, &Netns), &'static [&'static str]);
 
-const SEEDS: [Seed; 16] = [
+const SEEDS: [Seed; 17] = [
     ("link deleted", |_, pod| drop(run(pod, "ip link del media")), &["media", "gone"]),
     ("link down", |_, pod| drop(run(pod, "ip link set media down")), &["media", "down"]),
     ("mtu", |_, pod| drop(run(pod, "ip link set media mtu 1400")), &["media", "mtu", "1400"]),
@@ -72,6 +72,7 @@ const SEEDS: [Seed; 16] = [
     ),
     ("bootstrap gone", |stage, _| std::fs::remove_file(bootstrap(stage)).unwrap(), &["bootstrap", "missing"]),
     ("capture", |_, pod| drop(run(pod, "nft delete table inet multiplane")), &["capture", "multiplane"]),
+    ("inbound source", |_, pod| drop(run(pod, "ip address del ::6/128 dev lo")), &["::6/128"]),
     (
         "one capture rule",
         |_, pod| drop(run(pod, "nft flush chain inet multiplane capture_out")),
