@@ -1,7 +1,8 @@
 //! Real traffic with a token: whether a connection gets through, and from which address it comes.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io::{IoSlice, Read, Write};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -9,7 +10,8 @@ use std::time::Duration;
 
 use netlink::Netns;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn6, SockaddrStorage,
+    bind, connect, sendmsg, setsockopt, socket, sockopt,
 };
 
 /// What a server answers with, so that a stranger's answer is not taken for it.
@@ -108,9 +110,9 @@ fn try_tcp(from: Option<IpAddr>, to: SocketAddr) -> Option<IpAddr> {
     setsockopt(&fd, sockopt::SendTimeout, &patience).ok()?;
     setsockopt(&fd, sockopt::ReceiveTimeout, &patience).ok()?;
     if let Some(from) = from {
-        bind(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrStorage::from(SocketAddr::new(from, 0))).ok()?;
+        bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(from, 0))).ok()?;
     }
-    connect(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrStorage::from(to)).ok()?;
+    connect(fd.as_raw_fd(), &SockaddrStorage::from(to)).ok()?;
     let mut stream = TcpStream::from(fd);
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
@@ -124,8 +126,17 @@ fn try_tcp(from: Option<IpAddr>, to: SocketAddr) -> Option<IpAddr> {
 #[must_use]
 pub fn udp(netns: &Netns, to: SocketAddr) -> Option<IpAddr> {
     let any: IpAddr = if to.is_ipv4() { [0; 4].into() } else { [0_u8; 16].into() };
+    udp_from(netns, any, to)
+}
+
+/// As [`udp`], from a certain source address.
+///
+/// # Panics
+/// If the namespace cannot be entered.
+#[must_use]
+pub fn udp_from(netns: &Netns, from: IpAddr, to: SocketAddr) -> Option<IpAddr> {
     let ask = || {
-        let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
+        let socket = UdpSocket::bind(SocketAddr::new(from, 0)).ok()?;
         socket.set_read_timeout(Some(PATIENCE)).ok()?;
         socket.connect(to).ok()?;
         socket.send(b"?").ok()?;
@@ -134,6 +145,30 @@ pub fn udp(netns: &Netns, to: SocketAddr) -> Option<IpAddr> {
         answer(std::str::from_utf8(&buffer[..length]).ok()?)
     };
     netns.run(ask).expect("enter the namespace")
+}
+
+/// Sends one router advertisement (RFC 4861, 4.2) from an interface to all nodes of its link: a router for half an hour,
+/// and a /64 prefix from which hosts make addresses of their own.
+///
+/// # Panics
+/// If it cannot be sent: the interface needs a link-local address.
+pub fn advertise(netns: &Netns, interface: &str, prefix: Ipv6Addr) {
+    let index = crate::iproute::ip(netns, &format!("link show {interface}"))[0]["ifindex"].as_u64();
+    let index = u32::try_from(index.unwrap_or_default()).expect("an index is a small number");
+    // type, code, checksum (the kernel's), hop limit, flags, lifetime, and two timers that are left alone
+    let mut message = vec![134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    // prefix information: length in units of 8 bytes, /64, on-link and autonomous, both lifetimes half an hour
+    message.extend([3, 4, 64, 0xc0, 0, 0, 7, 8, 0, 0, 7, 8, 0, 0, 0, 0]);
+    message.extend(prefix.octets());
+    let all_nodes = SocketAddrV6::new(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), 0, 0, index);
+    let send = || {
+        let raw = socket(AddressFamily::Inet6, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::IcmpV6)?;
+        // A host takes advertisements of its own link only: those that no router has forwarded.
+        let hops = [ControlMessage::Ipv6HopLimit(&255)];
+        let to = SockaddrIn6::from(all_nodes);
+        sendmsg(raw.as_raw_fd(), &[IoSlice::new(&message)], &hops, MsgFlags::empty(), Some(&to))
+    };
+    netns.run(send).expect("enter the namespace").expect("send an advertisement");
 }
 
 fn answer(text: &str) -> Option<IpAddr> {

@@ -242,6 +242,11 @@ impl State {
             .collect()
     }
 
+    /// Each thing and what it is, one per line.
+    pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
+        self.0.iter().map(|(key, value)| format!("{key} {value}"))
+    }
+
     /// The state without the lines that `is_fixture` names: bridges and uplinks outlive pods.
     #[must_use]
     pub fn without(mut self, is_fixture: impl Fn(&str) -> bool) -> Self {

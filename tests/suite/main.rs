@@ -10,4 +10,5 @@ mod kill;
 mod kinds;
 mod lifecycle;
 mod real_parts;
+mod recorded;
 mod routing;
