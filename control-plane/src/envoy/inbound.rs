@@ -1,0 +1,218 @@
+//! What a proxy does for its own application. These resources hold the pod's own addresses, so they are the
+//! only ones that belong to one proxy.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::config::core::v3::TrafficDirection;
+use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, FilterChainMatch};
+use envoy_types::pb::google::protobuf::BoolValue;
+use planes::{PlaneName, ProxyNode};
+
+use super::cluster::{BLACK_HOLE, INBOUND_PASSTHROUGH, PASSTHROUGH, inbound_name};
+use super::{Families, INBOUND_PORT, OUTBOUND_PORT, access_log, cluster, filter, listener, only, stat_plane};
+use crate::matching::Target;
+use crate::registry::service::Protocol;
+use crate::resource::Resource;
+use crate::settings::{Layout, Outbound, Settings};
+
+/// The addresses of each plane of a proxy, in the order of its addresses; a plane with two interfaces once.
+fn planes_of(node: &ProxyNode) -> Vec<(&PlaneName, Vec<IpAddr>)> {
+    let mut planes: Vec<(&PlaneName, Vec<IpAddr>)> = Vec::new();
+    for plane in node.planes.iter().filter(|plane| !plane.addresses.is_empty()) {
+        match planes.iter_mut().find(|(name, _)| *name == &plane.plane) {
+            Some((_, addresses)) => addresses.extend(&plane.addresses),
+            None => planes.push((&plane.plane, plane.addresses.clone())),
+        }
+    }
+    planes
+}
+
+/// The clusters of one proxy.
+pub(crate) fn clusters(node: &ProxyNode, targets: &[Target], settings: &Settings) -> Vec<Arc<Resource>> {
+    let families = Families::of(&node.addresses);
+    let mut ports: BTreeMap<u16, Protocol> = BTreeMap::new();
+    for target in targets {
+        let protocol = ports.entry(target.port).or_insert(target.protocol);
+        if target.protocol.is_http() {
+            *protocol = target.protocol;
+        }
+    }
+    let mut clusters: Vec<_> = ports
+        .into_iter()
+        .map(|(port, protocol)| {
+            cluster::inbound(&inbound_name(port), port, protocol, families, settings.inbound)
+        })
+        .collect();
+    if settings.layout == Layout::Split && settings.outbound == Outbound::AllowAny {
+        clusters.extend(planes_of(node).iter().map(|(plane, addresses)| {
+            let stat = format!("{PASSTHROUGH};plane={}", stat_plane(plane.as_str()));
+            cluster::plane_passthrough(&passthrough_name(plane), stat, addresses)
+        }));
+    }
+    clusters
+}
+
+fn passthrough_name(plane: &PlaneName) -> String {
+    format!("{PASSTHROUGH}|{plane}")
+}
+
+/// The listeners of one proxy.
+pub(crate) fn listeners(node: &ProxyNode, targets: &[Target], settings: &Settings) -> Vec<Arc<Resource>> {
+    match settings.layout {
+        Layout::Split => vec![virtual_inbound(node, targets, settings), virtual_outbound(node, settings)],
+        Layout::Classic => {
+            let mut listeners = vec![classic_virtual(node, settings)];
+            listeners.extend(targets.iter().map(|target| classic_inbound(target, settings)));
+            listeners
+        }
+    }
+}
+
+/// Port 15006. Its own fields never depend on services or planes: changing one of them would cut every
+/// connection on every plane, where changing a chain cuts only those of the chain.
+fn virtual_inbound(node: &ProxyNode, targets: &[Target], settings: &Settings) -> Arc<Resource> {
+    let families = Families::of(&node.addresses);
+    let planes = planes_of(node);
+    let mut chains = listener::black_holes("virtualInbound");
+    let mut ports: BTreeMap<u16, Vec<&Target>> = BTreeMap::new();
+    for target in targets {
+        ports.entry(target.port).or_default().push(target);
+    }
+    for (port, targets) in ports {
+        chains.extend(port_chains(port, &targets, &planes, families, settings));
+    }
+    for (plane, addresses) in &planes {
+        let filter = unmatched(Some(plane), settings);
+        chains.push(listener::chain(format!("unmatched|{plane}"), listener::to(None, addresses), filter));
+    }
+    chains.push(listener::chain("virtualInbound-catchall", None, unmatched(None, settings)));
+    let mut wildcard =
+        listener::wildcard("virtualInbound".to_owned(), families, INBOUND_PORT, TrafficDirection::Inbound);
+    wildcard.listener_filters = vec![filter::original_destination()];
+    wildcard.filter_chains = chains;
+    Resource::encode("virtualInbound", wildcard)
+}
+
+/// The chains of one application port: one for each plane, where a plane on which no service is registered
+/// passes unread but counted, and one for any other address. Without the last a call there would be reset:
+/// Envoy decides by port first and never goes back.
+fn port_chains(
+    port: u16,
+    targets: &[&Target],
+    planes: &[(&PlaneName, Vec<IpAddr>)],
+    families: Families,
+    settings: &Settings,
+) -> Vec<FilterChain> {
+    let wildcard = families.wildcards().first().copied().unwrap_or(IpAddr::from([0, 0, 0, 0]));
+    let base = listener::name(wildcard, port);
+    let mut chains = Vec::new();
+    for (plane, addresses) in planes {
+        let matches = listener::to(Some(port), addresses);
+        let chain = match targets.iter().find(|target| target.plane.as_ref() == Some(*plane)) {
+            Some(target) => listener::chain(format!("{base}|{plane}"), matches, serve(target, settings)),
+            None => listener::chain(
+                format!("unmatched|{plane}|{port}"),
+                matches,
+                unmatched(Some(plane), settings),
+            ),
+        };
+        chains.push(chain);
+    }
+    let fallback = match targets.iter().find(|target| target.plane.is_none()) {
+        Some(target) => listener::chain(base, listener::to(Some(port), &[]), serve(target, settings)),
+        None => listener::chain(
+            format!("unmatched|{port}"),
+            listener::to(Some(port), &[]),
+            unmatched(None, settings),
+        ),
+    };
+    chains.push(fallback);
+    chains
+}
+
+/// To the application, read as the service says.
+fn serve(target: &Target, settings: &Settings) -> Filter {
+    let plane = target.plane.as_ref().map(PlaneName::as_str);
+    let stat = match plane {
+        Some(plane) => format!("inbound_{};plane={}", target.port, stat_plane(plane)),
+        None => format!("inbound_{}", target.port),
+    };
+    let log = access_log::logs(settings.access_log, "inbound", plane);
+    let cluster = inbound_name(target.port);
+    if target.protocol.is_http() {
+        filter::inbound_http(&stat, &cluster, log)
+    } else {
+        filter::tcp(&stat, &cluster, log)
+    }
+}
+
+/// To the application, unread: no service is registered where the client called. It works, but without routes,
+/// policy and metrics of its own, and that would go unseen if nothing counted it.
+fn unmatched(plane: Option<&PlaneName>, settings: &Settings) -> Filter {
+    let plane = plane.map(PlaneName::as_str);
+    let stat = match plane {
+        Some(plane) => format!("unmatched;plane={}", stat_plane(plane)),
+        None => "unmatched".to_owned(),
+    };
+    let log = access_log::logs(settings.access_log, "unmatched", plane);
+    filter::tcp(&stat, INBOUND_PASSTHROUGH, log)
+}
+
+/// Port 15001: hands over to the listener of the called address and port; what none of them takes leaves by the
+/// plane that the application chose as its source.
+fn virtual_outbound(node: &ProxyNode, settings: &Settings) -> Arc<Resource> {
+    let mut chains = listener::black_holes("virtualOutbound");
+    if settings.outbound == Outbound::AllowAny {
+        for (plane, addresses) in planes_of(node) {
+            let from = FilterChainMatch {
+                source_prefix_ranges: addresses.into_iter().map(only).collect(),
+                ..Default::default()
+            };
+            let log = access_log::logs(settings.access_log, "outbound", Some(plane.as_str()));
+            let stat = format!("passthrough;plane={}", stat_plane(plane.as_str()));
+            let filter = filter::tcp(&stat, &passthrough_name(plane), log);
+            chains.push(listener::chain(format!("virtualOutbound-passthrough|{plane}"), Some(from), filter));
+        }
+    }
+    chains.push(outbound_catch_all("virtualOutbound-catchall-tcp", settings));
+    outbound_capture("virtualOutbound", node, chains)
+}
+
+fn outbound_catch_all(name: &str, settings: &Settings) -> FilterChain {
+    let cluster = outbound_fallback(settings.outbound);
+    let log = access_log::logs(settings.access_log, "outbound", None);
+    listener::chain(name, None, filter::tcp(cluster, cluster, log))
+}
+
+/// Where a call ends that no service takes.
+pub(crate) fn outbound_fallback(policy: Outbound) -> &'static str {
+    match policy {
+        Outbound::AllowAny => PASSTHROUGH,
+        Outbound::RegistryOnly => BLACK_HOLE,
+    }
+}
+
+fn outbound_capture(name: &str, node: &ProxyNode, chains: Vec<FilterChain>) -> Arc<Resource> {
+    let families = Families::of(&node.addresses);
+    let mut wildcard =
+        listener::wildcard(name.to_owned(), families, OUTBOUND_PORT, TrafficDirection::Outbound);
+    wildcard.use_original_dst = Some(BoolValue { value: true });
+    wildcard.filter_chains = chains;
+    Resource::encode(name, wildcard)
+}
+
+/// Port 15001 of 2018: both directions arrive here.
+fn classic_virtual(node: &ProxyNode, settings: &Settings) -> Arc<Resource> {
+    let mut chains = listener::black_holes("virtual");
+    chains.push(outbound_catch_all("virtual-catchall", settings));
+    outbound_capture("virtual", node, chains)
+}
+
+/// A listener for one address of the pod: where it is missing, the call falls to an outbound listener.
+fn classic_inbound(target: &Target, settings: &Settings) -> Arc<Resource> {
+    let name = listener::name(target.address, target.port);
+    let chain = listener::chain(name.clone(), None, serve(target, settings));
+    Resource::encode(name, listener::unbound(target.address, target.port, TrafficDirection::Inbound, chain))
+}
