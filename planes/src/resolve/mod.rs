@@ -65,11 +65,12 @@ pub fn resolve(conf: &NetConf, request: &Request<'_>) -> Result<Plan, ConfError>
     for ask in ask::in_order(conf, asked) {
         if !ask::is_primary(conf, &ask, &attachments[0], request)? {
             refuse_twice(&ask, &attachments)?;
-            attachments.push(attach(conf, request, &ask, Role::Plane)?);
+            let planned = attach(conf, request, &ask, Role::Plane)?;
+            refuse_taken_name(&ask, &planned, request, &attachments)?;
+            attachments.push(planned);
         }
     }
     attachments.extend(adopt::rest(conf, request, &attachments)?);
-    refuse_same_ifname(request, &attachments)?;
     settle_default_route(&mut attachments)?;
     Ok(Plan {
         key: request.key.clone(),
@@ -105,6 +106,7 @@ fn primary(conf: &NetConf, request: &Request<'_>) -> Result<PlannedAttachment, C
     }
     planned.ifname = request.key.ifname.clone();
     planned.default_route = true;
+    refuse_taken_name(&ask, &planned, request, &[])?;
     Ok(planned)
 }
 
@@ -213,27 +215,29 @@ fn refuse_twice(ask: &ask::Ask, attachments: &[PlannedAttachment]) -> Result<(),
     }
 }
 
-fn refuse_same_ifname(request: &Request<'_>, attachments: &[PlannedAttachment]) -> Result<(), ConfError> {
-    for (number, one) in attachments.iter().enumerate() {
-        let clash = attachments[..number].iter().find(|other| other.ifname == one.ifname);
-        if let Some(other) = clash {
-            let field = format!("plane {} interface", one.plane);
-            let value = format!("{:?}", one.ifname.as_str());
-            let cure = format!("plane {} has that interface already; choose another name", other.plane);
-            return Err(ConfError::invalid(field, value, cure));
-        }
-        let made_by_us = !matches!(one.link, LinkPlan::Adopted);
-        if made_by_us && one.ifname.as_str() == "lo" {
-            let field = format!("plane {} interface", one.plane);
-            return Err(ConfError::invalid(field, "\"lo\"", "is the loopback; choose another name"));
-        }
-        if made_by_us && request.found.iter().any(|found| found.name == one.ifname) {
-            let field = format!("plane {} interface", one.plane);
-            let value = format!("{:?}", one.ifname.as_str());
-            return Err(ConfError::invalid(field, value, "exists in the pod already; choose another name"));
-        }
-    }
-    Ok(())
+/// An interface of ours stands where none is.
+fn refuse_taken_name(
+    ask: &ask::Ask,
+    planned: &PlannedAttachment,
+    request: &Request<'_>,
+    attachments: &[PlannedAttachment],
+) -> Result<(), ConfError> {
+    let made_by_us = !matches!(planned.link, LinkPlan::Adopted);
+    let cure = if let Some(other) = attachments.iter().find(|other| other.ifname == planned.ifname) {
+        format!("plane {} has that interface already; choose another name", other.plane)
+    } else if made_by_us && planned.ifname.as_str() == "lo" {
+        "is the loopback; choose another name".to_owned()
+    } else if made_by_us && request.found.iter().any(|found| found.name == planned.ifname) {
+        "exists in the pod already; choose another name".to_owned()
+    } else {
+        return Ok(());
+    };
+    let field = if ask.dialect.is_some() {
+        format!("{}.interface", ask.field)
+    } else {
+        format!("planes {:?} ifname", planned.plane.as_str())
+    };
+    Err(ask.error(field, format!("{:?}", planned.ifname.as_str()), cure))
 }
 
 /// One default route: the primary's, unless the pod asked for another plane's.
@@ -284,5 +288,7 @@ impl From<PlaneRequest> for ask::Ask {
     }
 }
 
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod tests;

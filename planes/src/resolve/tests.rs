@@ -215,7 +215,10 @@ fn a_pod_may_ask_for_an_address_inside_the_ranges_only() {
 #[test]
 fn names_clash_clearly() {
     for (text, expected) in [
-        ("control@x,media@x", "plane control has that interface already"),
+        (
+            "control@x,media@x",
+            "multiplane.dev/planes[1].interface \"x\": plane control has that interface already",
+        ),
         ("media@eth0", "the node decides"),
         ("media@lo", "is the loopback"),
         ("media@net1", "exists in the pod already"),
