@@ -113,6 +113,16 @@ impl Change {
         Self { operation, object, message, flags: CREATE, fine: &[nix::libc::EEXIST] }
     }
 
+    /// Makes something unless it is there, or the kernel knows no such thing: IPv6 may be switched off.
+    pub(crate) fn ensure_if_known(
+        operation: &'static str,
+        object: String,
+        message: RouteNetlinkMessage,
+    ) -> Self {
+        let fine = &[nix::libc::EEXIST, nix::libc::EAFNOSUPPORT, nix::libc::EOPNOTSUPP];
+        Self { operation, object, message, flags: CREATE, fine }
+    }
+
     /// Changes something that is there.
     pub(crate) fn set(operation: &'static str, object: String, message: RouteNetlinkMessage) -> Self {
         Self { operation, object, message, flags: CHANGE, fine: &[] }
@@ -124,9 +134,15 @@ impl Change {
     }
 }
 
-/// What the kernel says of links, addresses, rules and routes that are not there.
-const GONE: [i32; 5] =
-    [nix::libc::ENOENT, nix::libc::ENODEV, nix::libc::ESRCH, nix::libc::EADDRNOTAVAIL, nix::libc::ENXIO];
+/// What the kernel says of links, addresses, rules and routes that are not there, or cannot be.
+const GONE: [i32; 6] = [
+    nix::libc::ENOENT,
+    nix::libc::ENODEV,
+    nix::libc::ESRCH,
+    nix::libc::EADDRNOTAVAIL,
+    nix::libc::ENXIO,
+    nix::libc::EAFNOSUPPORT,
+];
 
 /// What the kernel said to one request. An answer that has no end is none: the connection died under it.
 fn read_answers(

@@ -62,7 +62,7 @@ fn message(rule: Rule) -> RuleMessage {
     message
 }
 
-/// What a rule says, if it is ours.
+/// What a rule says, if it is one of ours in a pod.
 pub(crate) fn ours(message: &RuleMessage) -> Option<Rule> {
     let mut rule = Rule {
         family: if message.header.family == Family::V4.into() { Family::V4 } else { Family::V6 },
@@ -74,6 +74,8 @@ pub(crate) fn ours(message: &RuleMessage) -> Option<Rule> {
     let mut protocol = None;
     for attribute in &message.attributes {
         match attribute {
+            // A fence of the node is ours, and of another shape.
+            RuleAttribute::Iifname(_) => return None,
             RuleAttribute::Source(address) => rule.source = Some(*address),
             RuleAttribute::Table(number) => rule.table = *number,
             RuleAttribute::Priority(number) => rule.priority = *number,

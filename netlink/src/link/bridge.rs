@@ -12,7 +12,7 @@ use planes::plan::{BridgeLink, PlannedAttachment};
 use planes::{IfName, MacAddr, Mtu};
 
 use super::message::Message;
-use super::{bridge_port, veth};
+use super::{bridge_port, fence, veth};
 use crate::error::or_exists;
 use crate::{Drift, Error, Link, Net};
 
@@ -76,9 +76,15 @@ async fn make(host: &Net, name: &IfName, plan: &BridgeLink) -> Result<Link, Erro
 /// that names no MTU only finishes what was begun, as another plane of the same bridge may have named one.
 async fn settle(host: &Net, link: &Link, plan: &BridgeLink) -> Result<(), Error> {
     let mtu = link.mtu.get();
-    let wrong = mtu == first_mtu(plan) || (plan.bridge_mtu.is_some() && mtu != wanted_mtu(plan));
-    if wrong && link.mac == Some(own_mac(&link.name)) {
-        let message = Message::at(link.index).with(LinkAttribute::Mtu(wanted_mtu(plan)));
+    let wrong_mtu = mtu == first_mtu(plan) || (plan.bridge_mtu.is_some() && mtu != wanted_mtu(plan));
+    let unfenced = link.group != fence::GROUP;
+    if (wrong_mtu || unfenced) && link.mac == Some(own_mac(&link.name)) {
+        if unfenced {
+            // The group comes after its rules: who has the group has them.
+            fence::ensure(host, &link.name).await?;
+        }
+        let mtu = Mtu::try_from(u64::from(wanted_mtu(plan))).ok().filter(|_| wrong_mtu);
+        let message = Message::at(link.index).with_mtu(mtu).with(LinkAttribute::Group(fence::GROUP));
         host.set_link(&link.name, message).await?;
     }
     if !link.is_up {
@@ -161,7 +167,7 @@ async fn check_gateways(host: &Net, link: &Link, wanted: &[IpNetwork]) -> Result
 /// Removes a bridge of ours that has no port but, perhaps, its uplink.
 pub(super) async fn remove_unused(host: &Net, plan: &BridgeLink) -> Result<(), Error> {
     let name = plan.bridge.as_ifname();
-    let Some(link) = host.link_by_name(&name).await? else { return Ok(()) };
+    let Some(link) = host.link_by_name(&name).await? else { return fence::remove(host, &name).await };
     if link.mac != Some(own_mac(&name)) || !link.is_kind("bridge") {
         return Ok(());
     }
@@ -169,5 +175,10 @@ pub(super) async fn remove_unused(host: &Net, plan: &BridgeLink) -> Result<(), E
     let links = host.links().await?;
     let used =
         links.iter().any(|port| port.master == Some(link.index) && Some(&port.name) != plan.uplink.as_ref());
-    if used { Ok(()) } else { host.remove_link(&name).await }
+    if used {
+        return Ok(());
+    }
+    // The rules last: while the bridge stands, it is fenced.
+    host.remove_link(&name).await?;
+    fence::remove(host, &name).await
 }

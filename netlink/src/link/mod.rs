@@ -4,6 +4,7 @@
 mod adopted;
 mod bridge;
 mod bridge_port;
+mod fence;
 mod home;
 mod host_device;
 mod ipvlan;

@@ -195,3 +195,58 @@ async fn the_nodes_own_namespace_is_no_pod() {
 
     assert!(error.to_string().contains("is the node's own"), "{error}");
 }
+
+/// Two planes whose bridges are their pods' gateways, on a node that forwards, and a router beyond.
+async fn world_of_two_routed_planes() -> World {
+    let world = World::with_pods(3).await;
+    crate::world::set_sysctl(&world.host, "ipv4/ip_forward", "1");
+    crate::world::set_sysctl(&world.host, "ipv6/conf/all/forwarding", "1");
+    for (pod, plane) in [(0, "one"), (1, "two")] {
+        let (v4, v6) = (format!("10.{}.0", pod + 1), format!("fd0{}::", pod + 1));
+        let gateways = vec![format!("{v4}.1/24").parse().unwrap(), format!("{v6}1/64").parse().unwrap()];
+        let routed = BridgeLink { gateway_addresses: gateways, ..bridge(&format!("mp-{plane}")) };
+        let plan = plan(plane, &format!("mp{plane}"), LinkPlan::Bridge(routed));
+        let plan = PlannedAttachment { default_route: true, ..plan };
+        let addresses = [
+            crate::world::behind(&format!("{v4}.2/24"), &format!("{v4}.1")),
+            crate::world::behind(&format!("{v6}2/64"), &format!("{v6}1")),
+        ];
+        world.attach(pod, &plan, &addresses).await;
+    }
+    ip(&world.host, "link add wan type veth peer name far");
+    ip(&world.host, &format!("link set far netns {}", world.pods[2].netns().path_from_proc().display()));
+    for line in
+        ["address add 192.0.2.1/24 dev wan", "address add 2001:db8::1/64 dev wan nodad", "link set wan up"]
+    {
+        ip(&world.host, line);
+    }
+    for line in
+        ["address add 192.0.2.9/24 dev far", "address add 2001:db8::9/64 dev far nodad", "link set far up"]
+    {
+        ip(&world.pods[2], line);
+    }
+    ip(&world.pods[2], "route add default via 192.0.2.1");
+    ip(&world.pods[2], "route add default via 2001:db8::1");
+    world
+}
+
+#[tokio::test]
+async fn a_node_that_forwards_joins_no_two_planes() {
+    let world = world_of_two_routed_planes().await;
+    let [one, two, far] = [&world.pods[0], &world.pods[1], &world.pods[2]];
+
+    assert!(passes(one, "10.1.0.2", far, "192.0.2.9", PATIENCE), "what is no plane is reached");
+    assert!(passes(one, "fd01::2", far, "2001:db8::9", PATIENCE));
+    assert!(passes(one, "10.1.0.2", &world.host, "10.2.0.1", PATIENCE), "the node itself is no plane");
+    assert!(!passes(one, "10.1.0.2", two, "10.2.0.2", SILENCE));
+    assert!(!passes(one, "fd01::2", two, "fd02::2", SILENCE));
+
+    for bridge in ["mp-one", "mp-two"] {
+        for family in ["-4", "-6"] {
+            ip(&world.host, &format!("{family} rule del iif {bridge} priority 32000"));
+            ip(&world.host, &format!("{family} rule del iif {bridge} priority 32001"));
+        }
+    }
+    assert!(passes(one, "10.1.0.2", two, "10.2.0.2", PATIENCE), "without the fence the node does join them");
+    assert!(passes(one, "fd01::2", two, "fd02::2", PATIENCE));
+}
