@@ -52,6 +52,8 @@ fn cure(operation: &str, source: &std::io::Error) -> &'static str {
         Some(libc::EPERM) => " (run as root, with CAP_NET_ADMIN over both namespaces)",
         Some(libc::ENOENT) if about("sysctl") => " (this kernel knows no such setting of an interface)",
         Some(libc::EINVAL) if about("sysctl") => " (the kernel takes no such value)",
+        Some(libc::EAGAIN) if about("thread") => " (raise the limit of processes of the runtime's service)",
+        Some(libc::EMFILE | libc::ENFILE) => " (raise the limit of open files)",
         Some(libc::EROFS) => " (mount /proc/sys read-write into the plugin's container)",
         Some(libc::EEXIST) if about("route") => " (a route to there leads another way; drop one of the two)",
         Some(libc::EEXIST) if about("create") => " (the name is taken; choose another or remove what has it)",

@@ -3,8 +3,9 @@
 //! A thread that changed its namespace is never changed back: work runs on a thread of its own that ends
 //! afterwards, so that no error path can leave the process in the wrong namespace.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
@@ -36,7 +37,9 @@ impl Netns {
     /// If there is nothing at the path ([`Error::is_absent`]), or something that is no network namespace.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let object = || path.display().to_string();
-        let file = File::open(path).map_err(|source| Error::io("open namespace", object(), source))?;
+        // Without O_NONBLOCK a path that leads to a pipe would hang the call.
+        let opened = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+        let file = opened.map_err(|source| Error::io("open namespace", object(), source))?;
         let kind = fstatfs(&file).map_err(|errno| Error::io("inspect namespace", object(), errno.into()))?;
         // A path whose bind mount is gone is an empty file: setns(2) would only say "invalid argument".
         if kind.filesystem_type() != NSFS || !is_of_networks(&file) {
@@ -63,7 +66,7 @@ impl Netns {
             nix::sched::unshare(CloneFlags::CLONE_NEWNET)
                 .map_err(|errno| Error::io("make", "network namespace".to_owned(), errno.into()))?;
             Self::current()
-        })
+        })?
     }
 
     /// Does `work` inside the namespace, on a thread of its own. Sockets and processes that it makes stay there.
@@ -77,7 +80,7 @@ impl Netns {
                 Error::io("enter namespace", self.path_from_proc().display().to_string(), errno.into())
             })?;
             Ok(work())
-        })
+        })?
     }
 
     /// Another handle on the same namespace.
@@ -134,10 +137,16 @@ impl AsFd for Netns {
 }
 
 /// A panic of `work` goes on in the caller, as if it had been called.
-fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| match scope.spawn(work).join() {
-        Ok(value) => value,
-        Err(panic) => std::panic::resume_unwind(panic),
+fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+    std::thread::scope(|scope| {
+        let started = std::thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, work);
+        // A limit on processes is the machine's business, and no reason to panic.
+        let started = started
+            .map_err(|source| Error::io("start a thread for", "a network namespace".to_owned(), source))?;
+        match started.join() {
+            Ok(value) => Ok(value),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     })
 }
 
@@ -202,6 +211,15 @@ mod tests {
         assert!(of_mounts.contains("/proc/self/ns/mnt"), "{of_mounts}");
         assert!(refused.contains(&file.path().display().to_string()), "{refused}");
         assert!(absent.is_absent() && !absent.to_string().is_empty());
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+
+        assert!(matches!(Netns::open(&pipe), Err(Error::NotANamespace { .. })));
     }
 
     #[test]
