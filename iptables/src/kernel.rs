@@ -8,6 +8,8 @@ use netlink_packet_netfilter::nftables::{ChainMessage, NfTablesMessage, RuleAttr
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use netlink_sys::{Socket, SocketAddr};
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::rules::{Rule, Table};
 use crate::wire::{self, Expression};
@@ -42,9 +44,18 @@ pub enum Error {
     /// The namespace cannot be entered.
     #[error(transparent)]
     Namespace(#[from] netlink::Error),
-    /// The kernel has no nf_tables.
-    #[error("set rules: this kernel lacks nf_tables (CONFIG_NF_TABLES with INET, NAT, FIB, CONNLIMIT)")]
-    Unsupported(#[source] io::Error),
+    /// The kernel has no nf_tables, or lacks a part of it.
+    #[error(
+        "{operation}: this kernel lacks nf_tables or a part of it (CONFIG_NF_TABLES_INET, NFT_FIB_INET, NFT_NAT, \
+         NFT_REDIR, NFT_CT, NFT_CONNLIMIT, NFT_REJECT): load the modules, or use a kernel that has them"
+    )]
+    Unsupported {
+        /// What was tried.
+        operation: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// The kernel refused one message, and with it all of them.
     #[error("{operation}")]
     Refused {
@@ -57,21 +68,19 @@ pub enum Error {
     /// The socket failed.
     #[error("talk to nf_tables")]
     Socket(#[source] io::Error),
-    /// The kernel did not answer all of it.
-    #[error("set rules: the kernel answered {answered} of {sent} messages")]
+    /// The kernel did not answer.
+    #[error("set rules: the kernel confirmed none of {sent} messages; ask CHECK what is in force")]
     Silent {
         /// How many.
-        answered: usize,
-        /// Of how many.
         sent: usize,
     },
 }
 
 impl Error {
-    /// Whether the kernel has no nf_tables at all.
+    /// Whether the kernel has no nf_tables, or not all of it.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
-        matches!(self, Self::Unsupported(_))
+        matches!(self, Self::Unsupported { .. })
     }
 }
 
@@ -160,23 +169,40 @@ fn is_mesh(table: &str, chain: &str) -> bool {
 fn transact(netns: &Netns, messages: Vec<(NfTablesMessage, String)>) -> Result<(), Error> {
     let (messages, operations): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
     let mut batch = serialize(ControlMessage::BatchBegin.into(), NLM_F_REQUEST, 0);
-    for (message, number) in messages.into_iter().zip(1_u32..) {
-        let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND;
+    let last = messages.len();
+    for ((message, number), count) in messages.into_iter().zip(1_u32..).zip(1..) {
+        // Refusals are told in any case. Hundreds of acknowledgements would not fit into the socket's buffer, and the
+        // last one is given when the whole is in force.
+        let ack = if count == last { NLM_F_ACK } else { 0 };
+        let flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND | ack;
         batch.extend(serialize(message.into(), flags, number));
     }
     batch.extend(serialize(ControlMessage::BatchEnd.into(), NLM_F_REQUEST, 0));
-    let answers = netns.run(|| exchange(&batch))??;
-    let refused = answers.iter().find_map(|answer| Some((answer.number, answer.error()?)));
-    match refused {
+    judge(operations, &netns.run(|| exchange(&batch))??)
+}
+
+/// What the kernel's answers to a batch mean. Its first refusal is the cause of all others.
+fn judge(operations: Vec<String>, answers: &[Answer]) -> Result<(), Error> {
+    match answers.iter().find_map(|answer| Some((answer.number, answer.error()?))) {
         Some((number, source)) => {
-            let at = usize::try_from(number).unwrap_or(0).saturating_sub(1);
-            let operation = operations.into_iter().nth(at).unwrap_or_else(|| "set rules".to_owned());
-            Err(Error::Refused { operation, source })
+            let at = usize::try_from(number).unwrap_or(0).checked_sub(1);
+            let of_a_message = at.and_then(|at| operations.into_iter().nth(at));
+            let operation = of_a_message.unwrap_or_else(|| "set rules".to_owned());
+            // The batch itself is answered so where nobody takes batches, a chain or an expression where its module
+            // is not there (nfnetlink_rcv_batch, nf_tables_newrule).
+            let lacks = match source.raw_os_error() {
+                Some(libc::EOPNOTSUPP) => at.is_none(),
+                Some(libc::ENOENT) => operation.starts_with("add "),
+                Some(_) | None => false,
+            };
+            Err(if lacks {
+                Error::Unsupported { operation, source }
+            } else {
+                Error::Refused { operation, source }
+            })
         }
-        None if answers.len() < operations.len() => {
-            Err(Error::Silent { answered: answers.len(), sent: operations.len() })
-        }
-        None => Ok(()),
+        None if answers.iter().any(|answer| usize::try_from(answer.number) == Ok(operations.len())) => Ok(()),
+        None => Err(Error::Silent { sent: operations.len() }),
     }
 }
 
@@ -237,9 +263,16 @@ impl From<NfTablesMessage> for Content {
 
 /// Sends a batch and takes the answers. The kernel works while we send, so all answers are there when sending ends.
 fn exchange(bytes: &[u8]) -> Result<Vec<Answer>, Error> {
-    let mut socket = Socket::new(PROTOCOL).map_err(Error::Unsupported)?;
+    let mut socket = Socket::new(PROTOCOL).map_err(|source| match source.raw_os_error() {
+        Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT) => {
+            Error::Unsupported { operation: "open a netfilter socket".to_owned(), source }
+        }
+        Some(_) | None => Error::Socket(source),
+    })?;
     socket.bind_auto().map_err(Error::Socket)?;
     socket.connect(&SocketAddr::new(0, 0)).map_err(Error::Socket)?;
+    // A batch is one message to the socket. Who may set rules may also ask for the room that they need.
+    let _ = setsockopt(&socket, sockopt::SndBufForce, &(2 * bytes.len() + ANSWER));
     socket.send(bytes, 0).map_err(Error::Socket)?;
     socket.set_non_blocking(true).map_err(Error::Socket)?;
     let mut answers = Vec::new();
@@ -249,6 +282,8 @@ fn exchange(bytes: &[u8]) -> Result<Vec<Answer>, Error> {
             Ok(0) => return Ok(answers),
             Ok(_) => take(&buffer, &mut answers),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(answers),
+            // More refusals than there was room for: the first, which is the cause, was kept.
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
             Err(error) => return Err(Error::Socket(error)),
         }
     }
@@ -274,11 +309,14 @@ fn read(netns: &Netns, table: &str) -> Result<Vec<Found>, Error> {
     let attributes = vec![RuleAttribute::Table(table.to_owned())];
     let ask = NfTablesMessage::GetRule(RuleMessage { attributes });
     let answers = netns.run(|| exchange(&serialize(ask.into(), NLM_F_REQUEST | NLM_F_DUMP, 1)))??;
+    let operation = || format!("list rules of table inet {table}");
     match answers.iter().find_map(Answer::error) {
         Some(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Some(source) => {
-            Err(Error::Refused { operation: format!("list rules of table inet {table}"), source })
+        // nfnetlink_rcv_msg, where nobody takes these messages
+        Some(source) if source.raw_os_error() == Some(libc::EINVAL) => {
+            Err(Error::Unsupported { operation: operation(), source })
         }
+        Some(source) => Err(Error::Refused { operation: operation(), source }),
         None => Ok(answers.iter().filter(|answer| answer.kind == NEW_RULE).map(Found::parse).collect()),
     }
 }

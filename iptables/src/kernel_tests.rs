@@ -5,7 +5,7 @@ use std::process::Command;
 use planes::Traffic;
 
 use super::*;
-use crate::policy::Policy;
+use crate::policy::{Plane, Policy};
 use crate::{TABLE, sample, table};
 
 fn run(netns: &Netns, command: &str) -> (bool, String) {
@@ -154,4 +154,48 @@ fn istios_annotations_become_rules_that_the_kernel_and_nft_agree_on() {
     for rule in ["tcp dport 9000-9010 accept", "ip daddr 10.96.0.0/12 accept", "tcp dport 443 tcp flags"] {
         assert!(text.contains(rule), "{text}");
     }
+}
+
+#[test]
+fn thousands_of_rules_are_one_transaction_too() {
+    let netns = Netns::anonymous().unwrap();
+    let mut policy = sample::policy();
+    let template = sample::plane("x", Traffic::Capture, &["10.1.0.2"]);
+    policy.planes.extend(
+        (0..40).map(|number| Plane { ifname: format!("net{number}").parse().unwrap(), ..template.clone() }),
+    );
+    if let Some(proxy) = &mut policy.proxy {
+        let port = |port| planes::capture::PortRange { first: port, last: port };
+        proxy.options.include_inbound_ports = Some((8000..8040).map(port).collect());
+    }
+    let table = table(&policy);
+    assert!(table.chains.iter().map(|chain| chain.rules.len()).sum::<usize>() > 3000);
+
+    apply(&netns, &table).unwrap();
+
+    assert_eq!(check(&netns, &table).unwrap(), Vec::<String>::new());
+}
+
+fn answer(number: u32, code: i32) -> Answer {
+    Answer { kind: NLMSG_ERROR, number, body: (-code).to_ne_bytes().to_vec() }
+}
+
+#[test]
+fn what_a_kernel_lacks_is_told_apart_from_what_it_refuses() {
+    let operations = || vec!["add table inet multiplane".to_owned(), "add rule to fuse: x".to_owned()];
+
+    let cases = [
+        (answer(0, libc::EOPNOTSUPP), true, "set rules"),
+        (answer(2, libc::ENOENT), true, "add rule to fuse"),
+        (answer(0, libc::EPERM), false, "set rules"),
+        (answer(1, libc::EPERM), false, "add table"),
+        (answer(2, libc::EOPNOTSUPP), false, "add rule to fuse"),
+    ];
+    for (answer, is_unsupported, word) in cases {
+        let error = judge(operations(), &[answer]).unwrap_err();
+        assert_eq!(error.is_unsupported(), is_unsupported, "{error:?}");
+        assert!(error.to_string().starts_with(word), "{error}");
+    }
+    assert!(judge(operations(), &[answer(2, 0)]).is_ok());
+    assert!(matches!(judge(operations(), &[]), Err(Error::Silent { .. })));
 }
