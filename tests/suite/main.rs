@@ -5,6 +5,7 @@
 mod attach;
 mod bad_input;
 mod capture;
+mod churn;
 mod conformance;
 mod kill;
 mod kinds;
