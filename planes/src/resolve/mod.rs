@@ -223,19 +223,20 @@ fn refuse_taken_name(
     attachments: &[PlannedAttachment],
 ) -> Result<(), ConfError> {
     let made_by_us = !matches!(planned.link, LinkPlan::Adopted);
-    let cure = if let Some(other) = attachments.iter().find(|other| other.ifname == planned.ifname) {
-        format!("plane {} has that interface already; choose another name", other.plane)
+    let reason = if let Some(other) = attachments.iter().find(|other| other.ifname == planned.ifname) {
+        format!("plane {} has that interface already", other.plane)
     } else if made_by_us && planned.ifname.as_str() == "lo" {
-        "is the loopback; choose another name".to_owned()
+        "is the loopback".to_owned()
     } else if made_by_us && request.found.iter().any(|found| found.name == planned.ifname) {
-        "exists in the pod already; choose another name".to_owned()
+        "exists in the pod already".to_owned()
     } else {
         return Ok(());
     };
+    let cure = format!("{reason}; choose another name for plane {}", planned.plane);
     let field = if ask.dialect.is_some() {
         format!("{}.interface", ask.field)
     } else {
-        format!("planes {:?} ifname", planned.plane.as_str())
+        format!("plane {} interface", planned.plane)
     };
     Err(ask.error(field, format!("{:?}", planned.ifname.as_str()), cure))
 }
