@@ -195,3 +195,7 @@ pub fn explain_all<'a>(
 ) -> impl Iterator<Item = (&'a Arc<Registered>, Verdict)> {
     registry.services.iter().map(move |found| (found, explain(&found.service, node, which)))
 }
+
+#[cfg(test)]
+#[path = "matching_tests.rs"]
+mod tests;

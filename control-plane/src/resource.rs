@@ -221,3 +221,7 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "resource_tests.rs"]
+mod tests;

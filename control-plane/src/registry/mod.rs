@@ -231,3 +231,7 @@ impl<'a> Assembly<'a> {
         rarest.unwrap_or_default().iter().filter(carries).copied().collect()
     }
 }
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

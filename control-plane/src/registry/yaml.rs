@@ -241,8 +241,9 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key } else { format!("{path}.{key}") }
 }
 
+/// A part of a file in a message: short, and on one line.
 pub(super) fn cut(text: &str) -> String {
-    text.chars().take(64).collect()
+    text.chars().take(64).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Splits a file at its `---` lines: each document with the number of lines before it.
@@ -268,8 +269,8 @@ pub(super) fn documents(text: &str) -> Vec<(u64, String)> {
 pub(super) fn parse(document: &str, before: u64) -> Result<Node, FieldError> {
     serde_saphyr::from_str::<Node>(document).map_err(|error| {
         let line = error.location().map_or(0, |location| location.line()) + before;
-        let problem = error.without_snippet().to_string().replace('\n', " ");
-        let problem = problem.chars().take(200).collect();
+        let problem = error.without_snippet().to_string();
+        let problem = problem.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
         FieldError { line, field: "YAML".to_owned(), problem, cure: "mend the syntax".to_owned() }
     })
 }

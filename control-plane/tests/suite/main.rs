@@ -7,8 +7,11 @@
     reason = "as inside test functions: a failed helper is a failed test"
 )]
 
+mod bad_input;
 mod client;
+mod command;
 mod envoy;
+mod property;
 mod real_envoy;
 mod wire;
 mod world;
