@@ -13,3 +13,4 @@ mod lifecycle;
 mod real_parts;
 mod recorded;
 mod routing;
+mod story;

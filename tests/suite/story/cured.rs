@@ -1,0 +1,90 @@
+//! Steps 2 and 3: with all addresses known, the service is answered through its inbound side on every plane.
+
+use testbed::real::envoy::Options;
+use testbed::real::poll::eventually;
+
+use super::scene::{ON_FIRST, ON_SECOND, Scene, Serving, count, status};
+
+const ALL: Serving = Serving { layout: "split", matching: "all" };
+
+#[test]
+fn a_service_on_the_second_plane_is_answered_through_its_inbound_side_and_nothing_goes_outbound() {
+    let mut scene = Scene::new(ON_SECOND, "HTTP");
+    scene.serve(ALL);
+    let proxy = scene.proxy(&scene.a, &Options::default());
+    let first = scene.client("signal", "192.168.10.9");
+    let second = scene.client("data", "10.75.8.9");
+
+    for (client, address) in [(&second, ON_SECOND), (&first, ON_FIRST)] {
+        assert_eq!(status(client, address), Some(200), "{address}");
+    }
+
+    assert_eq!(count(&proxy, "^http.outbound.*downstream_rq_total"), 0, "nothing went outbound");
+    assert_eq!(
+        count(&proxy, "^http.inbound.*plane=data.*downstream_rq_total"),
+        1,
+        "by the service's own chain"
+    );
+    assert_eq!(
+        count(&proxy, "unmatched.*plane=signal.*downstream_cx_total"),
+        1,
+        "registered on the other plane alone"
+    );
+    assert!(proxy.open_files() < 60, "{}", proxy.open_files());
+    let stats = proxy.get("/stats/prometheus").unwrap().body;
+    for plane in ["signal", "data"] {
+        assert!(stats.contains(&format!("plane=\"{plane}\"")), "the statistics name the plane {plane}");
+    }
+    scene.end();
+}
+
+#[test]
+fn another_pod_reaches_the_service_by_its_virtual_address_over_the_plane_that_has_it() {
+    let mut scene = Scene::new(ON_SECOND, "HTTP");
+    scene.serve(ALL);
+    let server = scene.proxy(&scene.a, &Options::default());
+    let client = scene.proxy(&scene.b, &Options::default());
+
+    assert_eq!(status(&scene.b.netns, "10.96.0.10"), Some(200));
+
+    assert!(count(&client, "^cluster.outbound.*upstream_rq_total") >= 1, "the client's proxy took it");
+    assert!(count(&server, "^http.inbound.*downstream_rq_total") >= 1, "the server's proxy took it");
+    scene.end();
+}
+
+#[test]
+fn with_the_first_address_alone_the_plane_is_unmatched_and_that_is_seen_then_cured() {
+    let mut scene = Scene::new(ON_SECOND, "HTTP");
+    scene.serve(Serving { matching: "first", ..ALL });
+    let proxy = scene.proxy(&scene.a, &Options::default());
+    let second = scene.client("data", "10.75.8.9");
+
+    // The silent failure: it is answered, but by no service's chain.
+    assert_eq!(status(&second, ON_SECOND), Some(200));
+    let unmatched = || count(&proxy, "unmatched.*downstream_cx_total");
+    assert!(unmatched() >= 1, "{:?}", proxy.stats("downstream_cx_total"));
+    assert_eq!(count(&proxy, "^http.inbound.*downstream_rq_total"), 0);
+
+    scene.serve(ALL);
+    eventually("the service's inbound chain is there", || {
+        let before = unmatched();
+        assert_eq!(status(&second, ON_SECOND), Some(200));
+        let matched = count(&proxy, "^http.inbound.*downstream_rq_total") >= 1;
+        (matched && unmatched() == before).then_some(())
+    });
+    scene.end();
+}
+
+#[test]
+fn a_killed_proxy_means_refused_connections_and_never_bypassed_ones() {
+    let mut scene = Scene::new(ON_SECOND, "HTTP");
+    scene.serve(ALL);
+    let proxy = scene.proxy(&scene.a, &Options::default());
+    let second = scene.client("data", "10.75.8.9");
+    assert_eq!(status(&second, ON_SECOND), Some(200));
+
+    drop(proxy);
+
+    assert_eq!(status(&second, ON_SECOND), None);
+    scene.end();
+}

@@ -1,0 +1,180 @@
+//! The two pods, their planes, their proxies and the control plane.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use netlink::Netns;
+use serde_json::{Value, json};
+use testbed::binary;
+use testbed::real::envoy::Options;
+use testbed::real::poll::eventually;
+use testbed::real::process::Process;
+use testbed::real::{Envoy, http};
+use testbed::world::{Pod, World, command};
+
+/// Where the control plane listens: the node's address on the first plane, which both pods reach.
+const DISCOVERY: &str = "192.168.10.1:15010";
+/// The service's port, the same everywhere, as in the source story.
+pub(super) const PORT: u16 = 9080;
+/// Pod A's addresses on the two planes.
+pub(super) const ON_FIRST: &str = "192.168.10.2";
+pub(super) const ON_SECOND: &str = "10.75.8.2";
+
+pub(super) struct Scene {
+    pub(super) world: World,
+    conf: Value,
+    pub(super) a: Pod,
+    pub(super) b: Pod,
+    _app: App,
+    control_plane: Option<Process>,
+}
+
+/// How the control plane is started.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Serving {
+    /// `split` or `classic`.
+    pub(super) layout: &'static str,
+    /// `all` or `first`.
+    pub(super) matching: &'static str,
+}
+
+impl Scene {
+    /// Both pods with their planes and rules, the service `a` registered on `endpoint` alone.
+    pub(super) fn new(endpoint: &str, protocol: &str) -> Self {
+        let world = World::new();
+        let plane = |name: &str, prefix: &str| {
+            json!({"name": name, "kind": "bridge", "bridge": format!("mp-{name}"), "isGateway": true,
+                "ipam": {"ranges": [[format!("{prefix}.0/24")]], "gateway": format!("{prefix}.1")}})
+        };
+        let conf = world.conf(json!({
+            "planes": [plane("signal", "192.168.10"), plane("data", "10.75.8")],
+            "primary": "signal", "default": ["data"], "proxy": {"pods": "all"},
+            "bootstrap": {"discovery": DISCOVERY, "directory": world.path("pods")},
+        }));
+        let (a, b) = (world.pod(), world.pod());
+        world.add(&a, &conf);
+        world.add(&b, &conf);
+        let app = App::start(&a.netns);
+        let scene = Self { world, conf, a, b, _app: app, control_plane: None };
+        scene.register(endpoint, protocol);
+        scene
+    }
+
+    /// Istio's own file; istiod would read the same.
+    pub(super) fn register(&self, endpoint: &str, protocol: &str) {
+        let directory = self.world.path("registry");
+        std::fs::create_dir_all(&directory).unwrap();
+        let text = format!(
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  name: a\n  namespace: default\n\
+             spec:\n  hosts: [a.default.svc.cluster.local]\n  addresses: [10.96.0.10]\n  location: MESH_INTERNAL\n  \
+             resolution: STATIC\n  ports:\n  - {{number: {PORT}, name: main, protocol: {protocol}}}\n  endpoints:\n  \
+             - address: {endpoint}\n"
+        );
+        std::fs::write(directory.join("a.yaml"), text).unwrap();
+    }
+
+    /// Starts the control plane on the node.
+    pub(super) fn serve(&mut self, serving: Serving) {
+        // The one before gives its address back first.
+        self.control_plane = None;
+        let mut command = Command::new(binary::path("control-plane"));
+        command.args(["serve", "--registry"]).arg(self.world.path("registry"));
+        command.args(["--listen", DISCOVERY, "--admin", "127.0.0.1:15014"]);
+        // In 2018 the application was called on its loopback; today on the address that the client called.
+        let inbound = if serving.layout == "classic" { "localhost" } else { "original" };
+        command.args(["--layout", serving.layout, "--match", serving.matching, "--inbound", inbound]);
+        self.control_plane = Some(Process::start(&self.world.node, "control-plane", command));
+        let admin = SocketAddr::from(([127, 0, 0, 1], 15014));
+        eventually("the control plane is ready", || {
+            http::get(&self.world.node, admin, "/ready").ok().filter(|answer| answer.status == 200)
+        });
+    }
+
+    /// A pod's proxy, as user 1337 from the file that ADD wrote, ready to serve.
+    pub(super) fn proxy(&self, pod: &Pod, options: &Options) -> Envoy {
+        let file = self.world.path("pods").join(format!("uid-{}", pod.container)).join("envoy.json");
+        let envoy = Envoy::start(&pod.netns, &file, options);
+        eventually("Envoy is ready", || envoy.get("/ready").ok().filter(|answer| answer.status == 200));
+        envoy
+    }
+
+    /// A client that sits on one plane alone, with a wire into the plane's bridge.
+    pub(super) fn client(&self, plane: &str, address: &str) -> Netns {
+        let client = self.world.pod();
+        let far = client.netns.path_from_proc();
+        self.world.on_node(&format!(
+            "link add cli-{plane} master mp-{plane} up type veth peer name eth0 netns {}",
+            far.display()
+        ));
+        command(&client.netns, "ip", "link set eth0 up");
+        command(&client.netns, "ip", &format!("address add {address}/24 dev eth0"));
+        client.netns
+    }
+
+    /// Takes everything away and proves that nothing is left.
+    pub(super) fn end(mut self) {
+        self.control_plane = None;
+        for pod in [&self.a, &self.b] {
+            self.world.del(pod, &self.conf);
+            assert!(pod.interfaces().is_empty());
+        }
+    }
+}
+
+/// GET from inside a namespace; the status, or `None` if there is no answer.
+pub(super) fn status(from: &Netns, to: &str) -> Option<u16> {
+    let address = SocketAddr::new(to.parse::<IpAddr>().unwrap(), PORT);
+    http::get(from, address, "/").ok().map(|answer| answer.status)
+}
+
+/// The sum of the counters whose names match.
+pub(super) fn count(envoy: &Envoy, filter: &str) -> u64 {
+    envoy.stats(filter).iter().map(|(_, value)| value).sum()
+}
+
+/// The application of pod A: answers every request with 200 and its own name, on all addresses.
+struct App {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl App {
+    fn start(netns: &Netns) -> Self {
+        let listener = netns.run(|| TcpListener::bind(("0.0.0.0", PORT))).unwrap().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    match listener.accept() {
+                        Ok((stream, _)) => drop(std::thread::spawn(move || answer(stream))),
+                        Err(_) => std::thread::sleep(std::time::Duration::from_millis(5)),
+                    }
+                }
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn answer(mut stream: std::net::TcpStream) {
+    let _ = stream.set_nonblocking(false);
+    let _ = stream.set_read_timeout(Some(std::time::Duration::from_secs(10)));
+    let mut request = [0; 4096];
+    // One answer a connection: a client that reads to the end must see it, also through a proxy that only passes bytes.
+    if matches!(stream.read(&mut request), Ok(length) if length > 0) {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nfor-a");
+    }
+}
