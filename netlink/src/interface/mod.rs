@@ -228,14 +228,14 @@ pub(crate) fn any(family: Family) -> IpNetwork {
     text.parse().expect("a constant that is a network")
 }
 
-/// The routes of the main table that lead out of `link`, but for defaults.
+/// The routes of the main table that lead out of `link`, but for a default by a gateway, which is added as such.
 pub(crate) async fn routes_through(pod: &Net, family: Family, link: &Link) -> Result<Vec<Route>, Error> {
     let routes = pod.routes_out_of(family, link.index).await?;
     Ok(routes
         .iter()
         .filter(|route| is_plain_unicast(route) && !route::is_ours(route))
         .filter_map(|route| {
-            let dst = destination(route).filter(|dst| dst.prefix() > 0)?;
+            let dst = destination(route).filter(|dst| dst.prefix() > 0 || gateway(route).is_none())?;
             Some(Route { priority: metric(route), ..plain(dst, gateway(route)) })
         })
         .collect())

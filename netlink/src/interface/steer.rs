@@ -36,7 +36,8 @@ pub(super) async fn changes(
             let onlink = is_beyond_subnets(plan, assigned, one);
             route::adding(link, one, Way { index: link.index, table, onlink })
         }));
-        if !has_gateway(assigned, family) {
+        // A layer-3 link may have a default without a gateway.
+        if !routes.iter().any(|route| route.dst == any(family)) {
             changes.push(route::ending(family, table));
         }
     }

@@ -74,6 +74,20 @@ async fn an_adopted_plane_answers_by_itself_and_gets_back_all_it_had() {
 }
 
 #[tokio::test]
+async fn a_default_route_without_a_gateway_carries_replies_too() {
+    let world = world_with_oam().await;
+    ip(&world.pods[0], "route del default");
+    ip(&world.pods[0], "route add default dev oam0");
+    let plan = PlannedAttachment { role: Role::Primary, default_route: true, ..adopted() };
+
+    let mut attached = world.attach(0, &plan, &[]).await;
+    attached.attachment.addresses = vec!["10.7.0.2/24".parse().unwrap()];
+
+    assert!(passes(&world.pods[1], "203.0.113.7", &world.pods[0], "10.7.0.2", PATIENCE));
+    assert_eq!(world.check(0, &plan, &attached).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_route_that_its_plugin_has_set_already_is_not_ours_to_remove() {
     let world = world_with_oam().await;
     let before = world.pod(0).await;
