@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 use iptables::{Policy, TABLE, table};
 use netlink::interface;
-use planes::{PodNetwork, Traffic};
+use planes::{OtherMesh, PodNetwork, Traffic};
 
 use crate::error::Error;
 use crate::scene::Scene;
@@ -21,7 +21,12 @@ impl Scene {
     /// The kernel refuses them, all together.
     pub async fn capture(&self, network: &PodNetwork) -> Result<(), Error> {
         let pod = self.pod()?;
-        for chain in iptables::foreign(pod.netns())? {
+        let others = iptables::foreign(pod.netns())?;
+        let refused = network.proxy.as_ref().is_some_and(|proxy| proxy.other_mesh == OtherMesh::Refuse);
+        if refused && !others.is_empty() {
+            return Err(iptables::Error::OtherMesh(others).into());
+        }
+        for chain in others {
             tracing::warn!(
                 "{chain} is another mesh's: of two that redirect the first wins; let one mesh have this pod"
             );

@@ -65,6 +65,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Another mesh has this pod, and the network's configuration says that this is refused.
+    #[error("chains of another mesh are in the pod: {}; let one mesh have it, or write \"otherMesh\": \"warn\" into proxy", .0.join(", "))]
+    OtherMesh(Vec<String>),
     /// The socket failed.
     #[error("talk to nf_tables")]
     Socket(#[source] io::Error),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 use planes::capture::PortRange;
-use planes::{IfName, Proxy, Traffic};
+use planes::{IfName, Layout, Proxy, Traffic};
 
 use crate::policy::{Plane, Policy};
 use crate::rules::{Action, Chain, Family, Hook, Kind, Match, Reach, Rule, Table};
@@ -58,7 +58,9 @@ fn isolate_in(policy: &Policy) -> Chain {
         rules.push(rule(stranger(policy, Hook::Prerouting), Action::Drop, "undeclared: deny"));
     }
     if let Some(proxy) = &policy.proxy {
-        for port in [proxy.inbound_port, proxy.outbound_port] {
+        let mut ports = vec![proxy.inbound_port, proxy.outbound_port];
+        ports.dedup();
+        for port in ports {
             rules.push(rule([to_port(port)], Action::Drop, "the proxy's port is closed from outside"));
         }
     }
@@ -133,7 +135,11 @@ fn capture_out(policy: &Policy, proxy: &Proxy) -> Chain {
         let from_inbound = [Match::Out(lo()), Match::From(IpNetwork::from(source))];
         rules.push(rule(from_inbound, Action::Accept, "the proxy's call to the application"));
     }
-    for uid in &proxy.uids {
+    let to_itself: &[u32] = match proxy.layout {
+        Layout::Split => &proxy.uids,
+        Layout::Classic => &[],
+    };
+    for uid in to_itself {
         for address in policy.with(Traffic::Capture).flat_map(|plane| &plane.addresses) {
             let own = IpNetwork::from(*address);
             let call = [Match::Out(lo()), Match::User(*uid), Match::To(own), Match::Opens];

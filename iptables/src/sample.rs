@@ -1,7 +1,7 @@
 //! A pod with a plane of each fate, for tests.
 
 use planes::capture::CaptureOptions;
-use planes::{Proxy, Traffic};
+use planes::{Layout, OtherMesh, Proxy, Traffic};
 
 use crate::policy::{FUSE, Plane, Policy};
 
@@ -11,6 +11,8 @@ pub(crate) fn proxy() -> Proxy {
         gids: vec![1337],
         inbound_port: 15006,
         outbound_port: 15001,
+        layout: Layout::default(),
+        other_mesh: OtherMesh::default(),
         options: CaptureOptions::default(),
     }
 }

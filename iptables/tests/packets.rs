@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use iptables::{Policy, foreign, table};
 use netlink::Netns;
-use planes::{PodNetwork, Traffic};
+use planes::{Layout, PodNetwork, Traffic};
 
 mod pods;
 
@@ -188,6 +188,25 @@ fn over_lo_the_proxys_calls_to_captured_planes_are_inbound_and_the_applications_
     }
     assert_eq!(dial_as(&lab.pod, 1000, "127.0.0.1:9080"), Some(9080));
     assert_eq!(dial_as(&lab.pod, 1337, "127.0.0.1:9080"), Some(9080));
+}
+
+#[test]
+fn in_the_classic_layout_the_proxys_calls_to_its_own_pod_are_never_captured() {
+    let mut lab = lab([Traffic::Capture, Traffic::Capture], true);
+    let _servers = serve(&lab.pod);
+    apply(&lab.pod, &lab.network).unwrap();
+    for to in ["192.168.10.2:9080", "[fd1::2]:9080"] {
+        assert_eq!(dial_as(&lab.pod, 1337, to), Some(15006), "control: split, {to}");
+    }
+
+    let proxy = lab.network.proxy.as_mut().unwrap();
+    (proxy.layout, proxy.inbound_port) = (Layout::Classic, proxy.outbound_port);
+    apply(&lab.pod, &lab.network).unwrap();
+
+    for to in ["192.168.10.2:9080", "[fd1::2]:9080"] {
+        assert_eq!(dial_as(&lab.pod, 1337, to), Some(9080), "{to}");
+    }
+    assert_eq!(dial(&lab.clients[1], "10.75.8.2:9080"), Some(15001), "one port for inbound too");
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub use mac::MacAddr;
 pub use name::{BridgeName, ContainerId, IfName, NameError, NetworkName, PlaneName, PluginName};
 pub use number::{Mtu, NumberError, Vlan, Vni};
 pub use plan::{Plan, PlannedAttachment};
-pub use pod_network::{Attachment, AttachmentKey, Pod, PodNetwork, Proxy, Role, Route, Traffic};
+pub use pod_network::{
+    Attachment, AttachmentKey, Layout, OtherMesh, Pod, PodNetwork, Proxy, Role, Route, Traffic,
+};
 pub use proxy_node::ProxyNode;
 pub use resolve::{FoundInterface, Request, resolve};

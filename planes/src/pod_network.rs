@@ -80,9 +80,38 @@ pub struct Proxy {
     pub inbound_port: u16,
     /// Port that receives captured outbound connections.
     pub outbound_port: u16,
+    /// How its listeners are laid out.
+    #[serde(default)]
+    pub layout: Layout,
+    /// What is done where another mesh's chains are in the pod.
+    #[serde(default)]
+    pub other_mesh: OtherMesh,
     /// Which of the captured planes' connections are captured.
     #[serde(default)]
     pub options: CaptureOptions,
+}
+
+/// How a proxy's listeners are laid out, which decides what becomes of its calls to its own pod.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// One port for inbound and one for outbound, as Istio today: the proxy's call to its own pod is inbound.
+    #[default]
+    Split,
+    /// One port for both, with a listener per address, as in 2018: the proxy's call to its own pod is never captured, as it
+    /// would come back to the same port for ever.
+    Classic,
+}
+
+/// What ADD does where another mesh's chains are in the pod. Of two that redirect the first wins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OtherMesh {
+    /// Names them in its log.
+    #[default]
+    Warn,
+    /// Refuses.
+    Refuse,
 }
 
 /// One interface of the pod on its plane.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use netlink::Netns;
 use serde_json::{Value, json};
 use testbed::probe::{Server, tcp, udp};
-use testbed::world::{Pod, World, command};
+use testbed::world::{Pod, World, command, is_fixture};
 
 const APPLICATION: u16 = 9080;
 const INBOUND: u16 = 15006;
@@ -252,4 +252,27 @@ fn a_pod_without_a_proxy_keeps_its_network_and_its_isolation() {
     assert!(planes.is_called(CAPTURED, 0, APPLICATION));
     assert!(planes.is_called(BYPASSED, 0, APPLICATION));
     assert!(!planes.is_called(DENIED, 0, APPLICATION));
+}
+
+#[test]
+fn another_meshs_chains_are_named_or_refused_as_the_network_says_and_a_refusal_leaves_nothing() {
+    for (setting, status) in [("refuse", Some(1)), ("warn", Some(0))] {
+        let world = World::new();
+        let pod = world.pod();
+        command(&pod.netns, "nft", "add table ip nat");
+        command(&pod.netns, "nft", "add chain ip nat ISTIO_OUTPUT");
+        let conf = world.conf(json!({"proxy": {"pods": "all", "otherMesh": setting}}));
+        let before = world.state(&[&pod]).without(is_fixture);
+
+        let answer = world.call("ADD", &pod.environment(), &conf);
+
+        assert_eq!(answer.status, status, "{setting}: {}", answer.stdout);
+        if setting == "refuse" {
+            assert!(answer.message().contains("nat ISTIO_OUTPUT"), "{}", answer.stdout);
+            let after = world.state(&[&pod]).without(is_fixture);
+            assert_eq!(before.difference(&after), Vec::<String>::new());
+        } else {
+            assert!(answer.stderr.contains("nat ISTIO_OUTPUT"), "{}", answer.stderr);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use planes::capture::CaptureOptions;
-use planes::{Attachment, AttachmentKey, Mtu, PodNetwork, Proxy, Role, Traffic};
+use planes::{Attachment, AttachmentKey, Layout, Mtu, OtherMesh, PodNetwork, Proxy, Role, Traffic};
 
 pub(crate) fn attachment(plane: &str, ifname: &str, traffic: Traffic, addresses: &[&str]) -> Attachment {
     Attachment {
@@ -40,6 +40,8 @@ pub(crate) fn network(attachments: Vec<Attachment>, proxy: bool, undeclared: Tra
             gids: vec![1337],
             inbound_port: 15006,
             outbound_port: 15001,
+            layout: Layout::default(),
+            other_mesh: OtherMesh::default(),
             options: CaptureOptions::default(),
         }),
         attachments,

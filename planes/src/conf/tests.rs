@@ -58,6 +58,18 @@ fn go_writes_keys_in_any_case_and_null_for_nothing() {
 }
 
 #[test]
+fn the_classic_layout_has_one_port_for_both_directions() {
+    let ports = |proxy: Value| {
+        let proxy = parse(telecom(json!({"proxy": proxy}))).unwrap().proxy;
+        (proxy.inbound_port, proxy.outbound_port)
+    };
+
+    assert_eq!(ports(json!({"layout": "classic"})), (15001, 15001));
+    assert_eq!(ports(json!({"layout": "classic", "outboundPort": 15101})), (15101, 15101));
+    assert_eq!(ports(json!({"layout": "split"})), (15006, 15001));
+}
+
+#[test]
 fn each_refusal_names_the_field_and_the_cure() {
     let plane = |edit: Value| {
         let mut plane = json!({"name": "p", "kind": "bridge", "ipam": {"ranges": ["10.0.0.0/24"]}});
@@ -102,6 +114,8 @@ fn each_refusal_names_the_field_and_the_cure() {
         (json!({"proxy": {"outboundPort": 15006}}), "proxy.outboundPort 15006: must differ"),
         (json!({"proxy": {"pods": "some"}}), "proxy.pods \"some\""),
         (json!({"proxy": {"mode": "tproxy"}}), "proxy.mode \"tproxy\": write one of redirect"),
+        (json!({"proxy": {"layout": "2018"}}), "proxy.layout \"2018\": write one of split, classic"),
+        (json!({"proxy": {"otherMesh": true}}), "proxy.otherMesh true: write one of warn, refuse"),
         (json!({"proxy": {"port": 1}}), "proxy.port 1: unknown key"),
         (json!({"bootstrap": {}}), "bootstrap.discovery: is missing"),
         (json!({"bootstrap": {"discovery": "istiod"}}), "bootstrap.discovery \"istiod\": write HOST:PORT"),

@@ -33,6 +33,8 @@ pub(super) fn resolve(
         gids: vec![conf.gid],
         inbound_port: conf.inbound_port,
         outbound_port: conf.outbound_port,
+        layout: conf.layout,
+        other_mesh: conf.other_mesh,
         options,
     }))
 }
