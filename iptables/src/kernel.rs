@@ -137,7 +137,8 @@ pub fn check(netns: &Netns, table: &Table) -> Result<Vec<String>, Error> {
 }
 
 /// Chains of other meshes in the namespace, as `table chain`. Of two that redirect the first wins, so two meshes in one pod
-/// do not work, and whose they are is the first thing to know. iptables' own chains are seen where it writes nf_tables.
+/// do not work, and whose they are is the first thing to know. Of iptables' legacy backend only the tables are told: a pod's
+/// namespace has none unless somebody used it there.
 ///
 /// # Errors
 /// The kernel cannot be asked. One without nf_tables has none.
@@ -146,8 +147,9 @@ pub fn foreign(netns: &Netns) -> Result<Vec<String>, Error> {
     let mut request = serialize(ask.into(), NLM_F_REQUEST | NLM_F_DUMP, 1);
     // Any family: iptables' tables are of `ip` and `ip6`.
     request[HEADER] = 0;
+    let legacy = netns.run(legacy_tables)?;
     let answers = match netns.run(|| exchange(&request))? {
-        Err(error) if error.is_unsupported() => return Ok(Vec::new()),
+        Err(error) if error.is_unsupported() => return Ok(legacy),
         answers => answers?,
     };
     let chains = answers.iter().filter(|answer| answer.kind == NEW_CHAIN).map(|answer| {
@@ -160,7 +162,23 @@ pub fn foreign(netns: &Netns) -> Result<Vec<String>, Error> {
     Ok(chains
         .filter(|(table, chain)| is_mesh(table, chain))
         .map(|(table, chain)| format!("{table} {chain}"))
+        .chain(legacy)
         .collect())
+}
+
+/// Tables of iptables' legacy backend, in the namespace of this thread. No file, no backend.
+fn legacy_tables() -> Vec<String> {
+    let of = |family: &str| {
+        let path = format!("/proc/thread-self/net/{family}_tables_names");
+        redirecting(family, &std::fs::read_to_string(path).unwrap_or_default())
+    };
+    [of("ip"), of("ip6")].concat()
+}
+
+/// Those of the tables that can redirect, one name a line.
+fn redirecting(family: &str, names: &str) -> Vec<String> {
+    let tables = names.lines().filter(|name| ["nat", "mangle"].contains(name));
+    tables.map(|name| format!("{name} ({family}tables-legacy)")).collect()
 }
 
 /// Names that Istio, Kuma and Linkerd give, in iptables and in nf_tables.

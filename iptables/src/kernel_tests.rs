@@ -199,3 +199,10 @@ fn what_a_kernel_lacks_is_told_apart_from_what_it_refuses() {
     assert!(judge(operations(), &[answer(2, 0)]).is_ok());
     assert!(matches!(judge(operations(), &[]), Err(Error::Silent { .. })));
 }
+
+#[test]
+fn of_iptables_legacy_tables_those_that_redirect_are_named() {
+    assert_eq!(redirecting("ip", "raw\nfilter\nnat\n"), ["nat (iptables-legacy)"]);
+    assert_eq!(redirecting("ip6", "mangle\n"), ["mangle (ip6tables-legacy)"]);
+    assert_eq!(redirecting("ip", ""), Vec::<String>::new());
+}

@@ -6,8 +6,9 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use iptables::rules::{Chain, Rule};
 use iptables::{Policy, TABLE, Table, apply, check, remove, table};
 use netlink::Netns;
 use planes::PodNetwork;
@@ -22,6 +23,7 @@ use serde_json::Value;
     version,
     after_help = "Examples:
   plane-capture plan --record c1@eth0.json | less
+  plane-capture plan --record c1@eth0.json --output json | jq '.chains[].rules[].why'
   plane-capture check --record c1@eth0.json --netns /run/netns/cni-1234
   plane-capture remove --pid 4711
 
@@ -34,10 +36,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the rules as nft reads them.
+    /// Print the rules as nft reads them, or as JSON.
     Plan {
         #[command(flatten)]
         record: Record,
+        /// What to print.
+        #[arg(long, value_enum, default_value_t = Output::Nft)]
+        output: Output,
     },
     /// Set the rules, in place of earlier ones of ours, in one transaction.
     Apply {
@@ -63,6 +68,14 @@ enum Command {
         /// The shell to complete in.
         shell: Shell,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A script for `nft -f`.
+    Nft,
+    /// Chains and rules, each rule with its reason.
+    Json,
 }
 
 #[derive(Args)]
@@ -108,7 +121,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<String, Failure> {
     match command {
-        Command::Plan { record } => Ok(record.table()?.to_text()),
+        Command::Plan { record, output: Output::Nft } => Ok(record.table()?.to_text()),
+        Command::Plan { record, output: Output::Json } => Ok(format!("{:#}\n", json(&record.table()?))),
         Command::Apply { record, namespace } => {
             apply(&namespace.open()?, &record.table()?).map_err(|error| Failure::new(&error))?;
             Ok(String::new())
@@ -127,6 +141,16 @@ fn run(command: Command) -> Result<String, Failure> {
             Ok(String::from_utf8_lossy(&script).into_owned())
         }
     }
+}
+
+fn json(table: &Table) -> Value {
+    let rule = |rule: &Rule| serde_json::json!({"rule": rule.to_string(), "why": rule.why});
+    let chain = |chain: &Chain| {
+        serde_json::json!({
+            "name": chain.name, "type": chain.kind.to_string(), "hook": chain.hook.to_string(),
+            "priority": chain.priority, "rules": chain.rules.iter().map(rule).collect::<Vec<_>>()})
+    };
+    serde_json::json!({"family": "inet", "table": table.name, "chains": table.chains.iter().map(chain).collect::<Vec<_>>()})
 }
 
 impl Record {

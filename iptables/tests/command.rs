@@ -46,6 +46,22 @@ fn rules_are_shown_set_compared_and_removed() {
 }
 
 #[test]
+fn the_plan_as_json_has_the_rules_of_the_text_each_with_its_reason() {
+    let nft = text(&run(&["plan", "--record", "-"], RECORD).stdout);
+
+    let json = run(&["plan", "--record", "-", "--output", "json"], RECORD);
+
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let chains = json["chains"].as_array().unwrap();
+    let rules: Vec<_> = chains.iter().flat_map(|chain| chain["rules"].as_array().unwrap()).collect();
+    assert_eq!(rules.len(), nft.matches(" comment ").count());
+    for rule in rules {
+        assert!(nft.contains(rule["rule"].as_str().unwrap()), "{rule}");
+        assert!(!rule["why"].as_str().unwrap().is_empty());
+    }
+}
+
+#[test]
 fn a_record_that_is_none_is_refused_by_name() {
     for bad in ["", "[]", "{}", r#"{"network": null}"#] {
         let refused = run(&["plan", "--record", "-"], bad);

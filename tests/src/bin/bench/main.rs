@@ -1,7 +1,7 @@
 //! `make bench`: our plugin side by side with the reference plugins, Multus and the kernel alone, in one run.
 //! It prints ratios, and nothing depends on them: a loaded machine makes every row slower, and no row wrong.
 //!
-//! `bench [section]...` runs some sections only: planes, leases, multus, storm.
+//! `bench [section]...` runs some sections only: planes, leases, multus, storm, rules.
 
 mod leases;
 mod measure;
@@ -9,6 +9,7 @@ mod multus;
 mod ours;
 mod planes;
 mod reference;
+mod rules;
 mod storm;
 mod table;
 
@@ -19,11 +20,12 @@ use table::Table;
 /// A section's name and what makes its table.
 type Section = (&'static str, fn() -> Result<Table, String>);
 
-const SECTIONS: [Section; 4] = [
+const SECTIONS: [Section; 5] = [
     ("planes", planes::section),
     ("leases", leases::section),
     ("multus", multus::section),
     ("storm", storm::section),
+    ("rules", rules::section),
 ];
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench is for people to read")]
