@@ -10,7 +10,7 @@ use planes::{NetworkName, PlaneName, Pod};
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::store::write_whole;
+use crate::store::{ensure_directory, write_whole};
 
 /// One pod's place on one plane. The file's name is a hash, as names of pods and namespaces together may be longer than a
 /// file's name; the names stand inside for people.
@@ -49,7 +49,7 @@ impl Place {
             return Ok(());
         }
         let directory = self.path.parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(directory).map_err(Error::io("create directory", directory))?;
+        ensure_directory(directory).map_err(Error::io("create directory", directory))?;
         let text = format!("{address}\n{}\n", self.names);
         write_whole(&self.path, &text)
             .map_err(|error: io::Error| Error::io("write sticky address", &self.path)(error))

@@ -26,6 +26,8 @@ use crate::sticky::Place;
 
 /// Probes that fail before the directory is read once: cheaper than each further probe when a range is nearly full.
 const PROBES: usize = 300;
+/// How long a release waits for the lock: others hold it for about a millisecond.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 /// How often a taken lock is tried again.
 const PACE: Duration = Duration::from_millis(2);
 
@@ -72,11 +74,7 @@ impl Store {
     /// [`Error::Locked`] after that time; [`Error::Io`] if the directory cannot be written.
     pub fn lock(&self, patience: Duration) -> Result<Locked, Error> {
         let leases = self.leases();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(&leases)
-            .map_err(Error::io("create directory", &leases))?;
+        ensure_directory(&leases).map_err(Error::io("create directory", &leases))?;
         let path = self.directory.join("lock");
         let file = OpenOptions::new()
             .create(true)
@@ -103,21 +101,24 @@ impl Store {
         })
     }
 
-    /// Gives addresses back. A lease that is another's by now, or nobody's, is left alone.
+    /// Gives addresses back. A lease that is another's by now, or nobody's, is left alone: under the lock, as an ADD may
+    /// take over the lease of a dead pod while that pod's late DEL looks at it.
     ///
     /// # Errors
-    /// The first that cannot be removed; the others were tried.
+    /// The lock is held for too long; or the first lease that cannot be removed, and the others were tried.
     pub fn release(
         &self,
         key: &AttachmentKey,
         addresses: impl IntoIterator<Item = IpAddr>,
     ) -> Result<(), Error> {
+        let ours: Vec<IpAddr> = addresses.into_iter().filter(|address| self.has(key, *address)).collect();
+        if ours.is_empty() {
+            return Ok(()); // a repeated DEL makes no directory
+        }
+        let _lock = self.lock(RELEASE_PATIENCE)?;
         let mut result = Ok(());
-        for address in addresses {
-            let path = self.path(address);
-            if fs::read_link(&path).is_ok_and(|target| target == target_of(key)) {
-                result = result.and(remove(&path));
-            }
+        for address in ours.into_iter().filter(|address| self.has(key, *address)) {
+            result = result.and(remove(&self.path(address)));
         }
         result
     }
@@ -173,8 +174,10 @@ impl Store {
         is_gone: &dyn Fn(&AttachmentKey) -> bool,
     ) -> Result<Option<String>, Error> {
         let taken = self.all()?;
+        // whose namespace is gone costs some system calls to find out: asked only where nothing is free at all
         let is_full = |set: &&RangeSet| {
-            round(set, None).all(|ip| taken.contains(&ip) && !self.is_left(network, ip, is_gone))
+            round(set, None).all(|ip| taken.contains(&ip))
+                && !round(set, None).any(|ip| self.is_left(network, ip, is_gone))
         };
         Ok(ipam.range_sets.iter().find(is_full).map(describe))
     }
@@ -270,26 +273,30 @@ impl Locked {
             return Ok(address);
         }
         let last = self.store.directory.join(last_name(set));
-        let address = self
-            .search(key, set, &last)
-            .or_else(|| self.reclaim(key, set, is_gone))
-            .ok_or_else(|| Error::Exhausted { plane: plane.clone(), ranges: describe(set) })?;
+        let found = match self.search(key, set, &last)? {
+            None => self.reclaim(key, set, is_gone)?,
+            free => free,
+        };
+        let address =
+            found.ok_or_else(|| Error::Exhausted { plane: plane.clone(), ranges: describe(set) })?;
         self.chosen.insert(address);
         self.last.push((last, address));
         Ok(address)
     }
 
     /// The next free address behind the last one given.
-    fn search(&self, key: &AttachmentKey, set: &RangeSet, last: &Path) -> Option<IpAddr> {
+    fn search(&self, key: &AttachmentKey, set: &RangeSet, last: &Path) -> Result<Option<IpAddr>, Error> {
         let last = fs::read_to_string(last).ok().and_then(|text| text.trim().parse().ok());
         let mut round = round(set, last);
         if let Some(free) = round.by_ref().take(PROBES).find(|ip| self.is_free(key, *ip)) {
-            return Some(free);
+            return Ok(Some(free));
         }
         let mut rest = round.peekable();
-        rest.peek()?;
-        let taken = self.store.all().ok()?;
-        rest.find(|ip| !taken.contains(ip) && !self.chosen.contains(ip))
+        if rest.peek().is_none() {
+            return Ok(None);
+        }
+        let taken = self.store.all()?;
+        Ok(rest.find(|ip| !taken.contains(ip) && !self.chosen.contains(ip)))
     }
 
     /// An address of an attachment that ended without a DEL: containerd never calls GC.
@@ -298,12 +305,12 @@ impl Locked {
         key: &AttachmentKey,
         set: &RangeSet,
         is_gone: &dyn Fn(&AttachmentKey) -> bool,
-    ) -> Option<IpAddr> {
-        let taken = self.store.all().ok()?;
+    ) -> Result<Option<IpAddr>, Error> {
+        let taken = self.store.all()?;
         let mut candidates: Vec<IpAddr> =
             taken.into_iter().filter(|ip| range_of(set, *ip).is_some()).collect();
         candidates.sort();
-        candidates.into_iter().find(|ip| !self.chosen.contains(ip) && self.is_left(key, *ip, is_gone))
+        Ok(candidates.into_iter().find(|ip| !self.chosen.contains(ip) && self.is_left(key, *ip, is_gone)))
     }
 
     /// Takes one certain address or says whose it is.
@@ -385,6 +392,21 @@ fn last_name(set: &RangeSet) -> String {
     let first = set.ranges.first().map(|range| range.first.to_string()).unwrap_or_default();
     let last = set.ranges.last().map(|range| range.last.to_string()).unwrap_or_default();
     format!("last.{first}-{last}")
+}
+
+/// Makes the directory and its parents with mode 0755, whatever the umask.
+pub(crate) fn ensure_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        ensure_directory(parent)?;
+    }
+    match DirBuilder::new().mode(0o755).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        other => other?,
+    }
+    fs::set_permissions(path, Permissions::from_mode(0o755))
 }
 
 /// Makes the link, replacing one that was found to be nobody's.

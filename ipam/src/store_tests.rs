@@ -295,3 +295,126 @@ fn a_range_counts_as_exhausted_when_nothing_is_free_and_nobody_has_gone() {
     assert!(exhausted(&|_| false).is_some_and(|ranges| ranges.contains("10.0.0.1")));
     assert_eq!(exhausted(&|owner| owner.container.as_str() == "a"), None);
 }
+
+/// Processes that lease and release until they are killed, at any instant: no address has two owners that live, and in
+/// the end none is lost.
+#[test]
+fn processes_killed_at_any_instant_neither_share_nor_lose_an_address() {
+    const SELF: &str = "store::tests::processes_killed_at_any_instant_neither_share_nor_lose_an_address";
+    if let Some(root) = std::env::var_os("IPAM_TEST_KILLED") {
+        return work_until_killed(Path::new(&root));
+    }
+    let world = World::new();
+    for folder in ["held", "begun"] {
+        fs::create_dir(world.root.path().join(folder)).unwrap();
+    }
+    let start = || {
+        std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", SELF])
+            .env("IPAM_TEST_KILLED", world.root.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut workers: Vec<_> = (0..3).map(|_| start()).collect();
+    for round in 0..60_u64 {
+        let index = usize::try_from(round).unwrap() % workers.len();
+        await_begin(&mut workers[index], world.root.path());
+        // how long it lives decides where it dies
+        std::thread::sleep(Duration::from_micros(round * 7_919 % 9_000));
+        end(std::mem::replace(&mut workers[index], start()));
+    }
+    workers.into_iter().for_each(end);
+
+    assert!(
+        fs::read_dir(world.store.directory.join("attachments")).unwrap().count() > 0,
+        "control: some died at work"
+    );
+    let range = ipam("10.0.0.1", "10.0.0.4");
+    let mut given: Vec<String> = (0..4)
+        .flat_map(|number| world.add_pod(&format!("n{number}"), None, &range, &is_dead).unwrap())
+        .collect();
+    given.sort();
+    assert_eq!(given, ["10.0.0.1/24", "10.0.0.2/24", "10.0.0.3/24", "10.0.0.4/24"]);
+    assert!(world.add_pod("n4", None, &range, &is_dead).unwrap_err().is_exhausted());
+}
+
+/// A worker ends by our hand, or because it found something wrong.
+fn end(mut worker: std::process::Child) {
+    let ended = worker.try_wait().unwrap();
+    assert!(ended.is_none(), "a process found its address with another that lives");
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+}
+
+fn await_begin(worker: &mut std::process::Child, root: &Path) {
+    let begin = Instant::now();
+    while !root.join("begun").join(worker.id().to_string()).exists() {
+        assert!(begin.elapsed() < 3 * PATIENCE && worker.try_wait().unwrap().is_none(), "no worker, no test");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A worker's attachments are called after its process.
+fn is_dead(owner: &AttachmentKey) -> bool {
+    let pid = owner.container.as_str().strip_prefix('p').and_then(|rest| rest.split('r').next());
+    pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+}
+
+fn work_until_killed(root: &Path) {
+    let world =
+        World { root: TempDir::new().unwrap(), store: Store::new(root.join("net"), root.join("sticky")) };
+    let range = ipam("10.0.0.1", "10.0.0.4");
+    for round in 0.. {
+        let key = key(&format!("p{}r{round}", std::process::id()));
+        let record = root.join(format!("net/attachments/{}@eth0.json", key.container));
+        let mut locked = world.store.lock(PATIENCE).unwrap();
+        let Ok(leases) = locked.choose(&key, None, &plane(), &range, &is_dead) else { continue };
+        fs::write(&record, "{}").unwrap();
+        locked.link(&key, &leases).unwrap();
+        drop(locked);
+        fs::write(root.join("begun").join(std::process::id().to_string()), "").unwrap();
+        let address = leases[0].address.ip();
+        let held = root.join("held").join(address.to_string());
+        take(&held);
+        fs::remove_file(&held).unwrap();
+        world.store.release(&key, [address]).unwrap();
+        fs::remove_file(record).unwrap();
+    }
+}
+
+/// Marks the address as in use by this process; another that lives must not have marked it.
+fn take(held: &Path) {
+    let mark = PathBuf::from(std::process::id().to_string());
+    while symlink(&mark, held).is_err() {
+        let other = fs::read_link(held).unwrap();
+        assert!(
+            !Path::new("/proc").join(&other).exists(),
+            "{} is held by {}",
+            held.display(),
+            other.display()
+        );
+        fs::remove_file(held).unwrap();
+    }
+}
+
+#[test]
+fn a_shared_address_would_be_noticed() {
+    let folder = TempDir::new().unwrap();
+    let held = folder.path().join("10.0.0.1");
+    symlink("1", &held).unwrap(); // process 1 always lives
+
+    assert!(std::panic::catch_unwind(|| take(&held)).is_err());
+}
+
+#[test]
+fn directories_and_files_have_explicit_modes() {
+    let world = World::new();
+    let range = EmbeddedIpam { sticky: true, ..ipam("10.0.0.1", "10.0.0.9") };
+    let pod = Pod { namespace: "core".into(), name: "amf-0".into(), uid: None };
+
+    world.add_pod("c1", Some(&pod), &range, &|_| false).unwrap();
+
+    let mode = |path: &str| fs::metadata(world.root.path().join(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("net/leases"), mode("net/lock"), mode("sticky/telecom")), (0o755, 0o600, 0o755));
+}

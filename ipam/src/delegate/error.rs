@@ -98,6 +98,8 @@ pub struct Refusal {
 
 /// Invalid environment variables: the reference plugins' answer to a `CNI_COMMAND` that they do not know.
 const UNKNOWN_COMMAND: u32 = 4;
+/// Unknown container: their answer, where they are older than the verb, to a command that names none.
+const UNKNOWN_CONTAINER: u32 = 3;
 /// Incompatible version.
 const INCOMPATIBLE: u32 = 1;
 
@@ -116,10 +118,12 @@ impl Error {
         }
     }
 
-    /// Whether the plugin is older than what it was asked: it knows no such command, or no such version.
+    /// Whether a plugin is older than GC or STATUS that it was asked: it knows no such command, or no such version, or
+    /// misses a container.
     #[must_use]
     pub fn is_unknown_verb(&self) -> bool {
-        self.refusal().is_some_and(|refusal| [UNKNOWN_COMMAND, INCOMPATIBLE].contains(&refusal.code))
+        let codes = [UNKNOWN_COMMAND, UNKNOWN_CONTAINER, INCOMPATIBLE];
+        self.refusal().is_some_and(|refusal| codes.contains(&refusal.code))
     }
 
     /// Whether the plugin is not installed.
