@@ -211,3 +211,21 @@ async fn real_plugins_older_than_gc_and_status_do_not_fail_them() {
         plugin.status(&conf).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_version_raised_since_add_keeps_no_address() {
+    let pair = Pair::new(vec![vec![range("10.0.0.0/28", "10.0.0.2", "10.0.0.2", "10.0.0.1")]]);
+    let (name, variables) = ("host-local".parse().unwrap(), variables(None));
+    let plugin = Plugin::find(&name, &variables, PATIENCE).expect("tests/setup/all.sh installs host-local");
+    plugin.add(subject(&key(1)), &pair.conf).await.unwrap();
+    let mut raised = pair.conf.clone();
+    raised["cniVersion"] = json!("1.1.0");
+
+    assert!(
+        plugin.add(subject(&key(2)), &raised).await.unwrap_err().is_incompatible(),
+        "control: it is too old"
+    );
+    plugin.del(subject(&key(1)), &raised).await.unwrap();
+
+    plugin.add(subject(&key(3)), &pair.conf).await.unwrap();
+}

@@ -126,6 +126,12 @@ impl Error {
         self.refusal().is_some_and(|refusal| codes.contains(&refusal.code))
     }
 
+    /// Whether the plugin does not know the configuration's version.
+    #[must_use]
+    pub fn is_incompatible(&self) -> bool {
+        self.refusal().is_some_and(|refusal| refusal.code == INCOMPATIBLE)
+    }
+
     /// Whether the plugin is not installed.
     #[must_use]
     pub fn is_missing(&self) -> bool {

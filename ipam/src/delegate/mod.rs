@@ -25,6 +25,9 @@ pub use self::error::{Error, Refusal};
 /// The variables of a process, as a value.
 pub type Variables = BTreeMap<OsString, OsString>;
 
+/// What a DEL falls back to. Plugins that keep leases read none of what differs between them.
+const OLDER_VERSIONS: [&str; 2] = ["1.0.0", "0.3.1"];
+
 /// A verb of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
@@ -109,13 +112,22 @@ impl<'a> Plugin<'a> {
         answer::given(self.name, &answer)
     }
 
-    /// Gives the addresses back; succeeds if there are none. `conf` must be of the version that ADD was called with: an
-    /// old plugin does not know a newer one.
+    /// Gives the addresses back; succeeds if there are none. A plugin that does not know the version of `conf` is asked
+    /// in older ones: the version may have been raised since ADD, and what was leased then would never come back.
     ///
     /// # Errors
     /// As [`Plugin::add`].
     pub async fn del(&self, subject: Subject<'_>, conf: &Value) -> Result<(), Error> {
-        self.call(Verb::Del, Some(subject), conf).await.map(drop)
+        let mut returned = self.call(Verb::Del, Some(subject), conf).await;
+        for older in OLDER_VERSIONS {
+            if !returned.as_ref().is_err_and(Error::is_incompatible) {
+                break;
+            }
+            let mut conf = conf.clone();
+            conf["cniVersion"] = older.into();
+            returned = self.call(Verb::Del, Some(subject), &conf).await;
+        }
+        returned.map(drop)
     }
 
     /// Looks whether the addresses are still leased.
