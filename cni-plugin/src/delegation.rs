@@ -11,7 +11,7 @@ use ipam::delegate::{Given, Plugin, Subject};
 use netlink::interface::Assigned;
 use netlink::{Net, interface};
 use planes::plan::{DelegatedIpam, IpamPlan, PlannedAttachment};
-use planes::{Attachment, AttachmentKey, NetConf, PlaneName};
+use planes::{Attachment, AttachmentKey, NetConf, PlaneName, Role};
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
@@ -218,12 +218,25 @@ fn config(
     let mut conf = ours.clone();
     conf.insert("name".into(), json!(format!("{}.{}", key.network, planned.plane)));
     conf.insert("ipam".into(), Value::Object(ipam.conf.clone()));
+    if planned.role != Role::Primary {
+        forget_primary(&mut conf);
+    }
     // the chain's result says nothing about this plane; CHECK gets the plane's own
     conf.remove("prevResult");
     if let Some(made) = made {
         conf.insert("prevResult".into(), result_of(ours, made));
     }
     Value::Object(conf)
+}
+
+/// What the runtime asks for is asked for `CNI_IFNAME`: an address of the primary would be outside of a plane's ranges.
+fn forget_primary(conf: &mut Map<String, Value>) {
+    if let Some(Value::Object(runtime)) = conf.get_mut("runtimeConfig") {
+        ["ips", "ipRanges", "mac"].into_iter().for_each(|key| drop(runtime.remove(key)));
+    }
+    if let Some(Value::Object(arguments)) = conf.get_mut("args").and_then(|args| args.get_mut("cni")) {
+        ["ips", "mac"].into_iter().for_each(|key| drop(arguments.remove(key)));
+    }
 }
 
 fn result_of(ours: &Map<String, Value>, made: &Attachment) -> Value {
@@ -275,6 +288,25 @@ mod tests {
         assert_eq!(confs[0]["ipam"]["type"], "host-local");
         assert_eq!(confs[0].get("prevResult"), None);
         assert_eq!(confs[0]["cniVersion"], ours()["cniVersion"]);
+    }
+
+    #[test]
+    fn what_is_asked_for_the_primary_is_not_asked_of_a_planes_plugin() {
+        let record = sample::record(false);
+        let mut ours = ours();
+        ours.insert("runtimeConfig".into(), json!({"ips": ["10.0.0.2/24"], "ipRanges": [], "dns": {}}));
+        ours.insert("args".into(), json!({"cni": {"ips": ["10.0.0.2"], "labels": []}}));
+        for role in [Role::Primary, Role::Plane] {
+            let planned = PlannedAttachment { role, ..record.plan.attachments[0].clone() };
+
+            let conf = config(&ours, &record.plan.key, &planned, &ipam(), None);
+
+            let asked =
+                [&conf["runtimeConfig"], &conf["args"]["cni"]].map(|place| place.get("ips").is_some());
+            assert_eq!(asked, [role == Role::Primary; 2], "{role:?}");
+            let kept = conf["runtimeConfig"].get("dns").and(conf["args"]["cni"].get("labels"));
+            assert!(kept.is_some(), "{conf}");
+        }
     }
 
     #[test]
