@@ -73,11 +73,30 @@ fn isolate_in(policy: &Policy) -> Chain {
             rules.push(rule([here.clone(), Match::To(*extra)], Action::Accept, "addresses: declared"));
         }
     }
+    rules.extend(strangers_in(policy));
     for reach in [Reach::Local, Reach::Broadcast, Reach::Multicast, Reach::Anycast] {
         rules.push(rule([Match::Reaches(reach)], Action::Accept, "it is this plane's"));
     }
     rules.push(rule([], Action::Drop, "strong host: not an address of this plane"));
     Chain { name: "isolate_in", kind: Kind::Filter, hook: Hook::Prerouting, priority: -150, rules }
+}
+
+/// Interfaces that a pod makes for itself, such as a bridge for containers or a VM's tap, carry transit by nature. They get at
+/// no plane's address, and else are the pod's own affair.
+fn strangers_in(policy: &Policy) -> Vec<Rule> {
+    if policy.undeclared == Traffic::Deny {
+        return Vec::new();
+    }
+    let stranger = stranger(policy, Hook::Prerouting);
+    let with = |more: Option<Match>| stranger.iter().cloned().chain(more).collect::<Vec<_>>();
+    let of = |plane: &Plane| -> Vec<IpNetwork> {
+        plane.addresses.iter().copied().map(IpNetwork::from).chain(plane.extra.iter().copied()).collect()
+    };
+    let addresses = policy.planes.iter().flat_map(of);
+    let shut = |to| rule(with(Some(Match::To(to))), Action::Drop, "strong host: an address of a plane");
+    let mut rules: Vec<Rule> = addresses.map(shut).collect();
+    rules.push(rule(with(None), Action::Accept, "undeclared: the pod's own affair"));
+    rules
 }
 
 fn isolate_out(policy: &Policy) -> Chain {

@@ -257,6 +257,36 @@ fn an_address_answers_on_its_own_plane_alone_with_and_without_a_proxy() {
 }
 
 #[test]
+fn what_a_pod_runs_behind_an_interface_of_its_own_keeps_its_network_and_gets_at_no_other_planes_address() {
+    let lab = lab([Traffic::Capture, Traffic::Capture], false);
+    let _servers = (serve(&lab.pod), serve(&lab.clients[0]));
+    let inner = Netns::anonymous().unwrap();
+    let far = inner.path_from_proc();
+    // As docker does it.
+    sh(&lab.pod, &format!("ip link add docker0 type veth peer name eth0 netns {}", far.display()));
+    sh(
+        &lab.pod,
+        "ip address add 172.17.0.1/24 dev docker0; ip link set docker0 up; sysctl -qw net.ipv4.ip_forward=1",
+    );
+    sh(
+        &lab.pod,
+        "nft add table ip docker; nft 'add chain ip docker out { type nat hook postrouting priority 100; }'; \
+         nft add rule ip docker out ip saddr 172.17.0.0/24 masquerade",
+    );
+    sh(
+        &inner,
+        "ip address add 172.17.0.2/24 dev eth0; ip link set eth0 up; ip route add default via 172.17.0.1",
+    );
+    assert_eq!(dial(&inner, "192.168.10.2:9080"), Some(9080), "control: Linux leaks without rules");
+
+    apply(&lab.pod, &lab.network).unwrap();
+
+    assert_eq!(dial(&inner, "192.168.10.9:9080"), Some(9080), "out by the pod's plane");
+    assert_eq!(dial(&inner, "172.17.0.1:9080"), Some(9080), "the interface's own address");
+    assert!(is_shut(&inner, "192.168.10.2:9080"), "a plane's address");
+}
+
+#[test]
 fn the_proxys_ports_and_the_health_ports_are_what_they_shall_be_from_outside() {
     let lab = lab([Traffic::Capture, Traffic::Capture], true);
     let _servers = serve(&lab.pod);
