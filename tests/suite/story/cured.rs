@@ -88,3 +88,26 @@ fn a_killed_proxy_means_refused_connections_and_never_bypassed_ones() {
     assert_eq!(status(&second, ON_SECOND), None);
     scene.end();
 }
+
+#[test]
+fn a_control_plane_that_dies_and_comes_back_costs_no_request() {
+    let mut scene = Scene::new(ON_SECOND, "HTTP");
+    scene.serve(ALL);
+    let proxy = scene.proxy(&scene.a, &Options::default());
+    let second = scene.client("data", "10.75.8.9");
+    let served = || (0..20).all(|_| status(&second, ON_SECOND) == Some(200));
+    assert!(served());
+    let updates = |proxy: &testbed::real::Envoy| count(proxy, "listener_manager.lds.update_success");
+
+    scene.silence();
+    assert!(served(), "without a control plane the proxy serves what it knows");
+    let before = updates(&proxy);
+    scene.serve(ALL);
+    eventually("Envoy is connected again", || {
+        (count(&proxy, "control_plane.connected_state") == 1).then_some(())
+    });
+
+    assert!(served());
+    assert_eq!(updates(&proxy), before, "nothing has changed, so nothing is sent again");
+    scene.end();
+}

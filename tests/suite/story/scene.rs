@@ -94,6 +94,11 @@ impl Scene {
         });
     }
 
+    /// Kills the control plane.
+    pub(super) fn silence(&mut self) {
+        self.control_plane = None;
+    }
+
     /// A pod's proxy, as user 1337 from the file that ADD wrote, ready to serve.
     pub(super) fn proxy(&self, pod: &Pod, options: &Options) -> Envoy {
         let file = self.world.path("pods").join(format!("uid-{}", pod.container)).join("envoy.json");
