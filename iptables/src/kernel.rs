@@ -3,7 +3,9 @@
 use std::io;
 
 use netlink::Netns;
-use netlink_packet_core::{NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage,
+};
 use netlink_packet_netfilter::nftables::{ChainMessage, NfTablesMessage, RuleAttribute, RuleMessage};
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
@@ -92,7 +94,20 @@ impl Error {
 /// # Errors
 /// What the kernel refused.
 pub fn apply(netns: &Netns, table: &Table) -> Result<(), Error> {
-    transact(netns, wire::replace(table))
+    // What is deleted costs a grace period of the kernel's, some 20 ms, when the socket closes (nft_rcv_nl_event): a pod's
+    // first rules need not pay it.
+    let ask = NfTablesMessage::GetTable(wire::by_name(table.name));
+    let answers = netns.run(|| exchange(&serialize(ask.into(), NLM_F_REQUEST, 1)))??;
+    let is_absent =
+        |answer: &Answer| answer.error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
+    if answers.iter().any(is_absent) {
+        match transact(netns, wire::create(table), NLM_F_EXCL) {
+            // Somebody was faster.
+            Err(Error::Refused { source, .. }) if source.raw_os_error() == Some(libc::EEXIST) => {}
+            done => return done,
+        }
+    }
+    transact(netns, wire::replace(table), 0)
 }
 
 /// Removes a table of ours. Succeeds if there is none. Connections that it redirected are reset.
@@ -100,7 +115,7 @@ pub fn apply(netns: &Netns, table: &Table) -> Result<(), Error> {
 /// # Errors
 /// What the kernel refused.
 pub fn remove(netns: &Netns, name: &str) -> Result<(), Error> {
-    transact(netns, wire::remove(name))
+    transact(netns, wire::remove(name), 0)
 }
 
 /// Names every rule that is missing, changed or foreign.
@@ -187,7 +202,8 @@ fn is_mesh(table: &str, chain: &str) -> bool {
         || ["istio-proxy", "kuma", "linkerd"].iter().any(|prefix| table.starts_with(prefix))
 }
 
-fn transact(netns: &Netns, messages: Vec<(NfTablesMessage, String)>) -> Result<(), Error> {
+/// Sends messages as one; `first` are more flags of the first.
+fn transact(netns: &Netns, messages: Vec<(NfTablesMessage, String)>, first: u16) -> Result<(), Error> {
     let (messages, operations): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
     let mut batch = serialize(ControlMessage::BatchBegin.into(), NLM_F_REQUEST, 0);
     let last = messages.len();
@@ -195,7 +211,8 @@ fn transact(netns: &Netns, messages: Vec<(NfTablesMessage, String)>) -> Result<(
         // Refusals are told in any case. Hundreds of acknowledgements would not fit into the socket's buffer, and the
         // last one is given when the whole is in force.
         let ack = if count == last { NLM_F_ACK } else { 0 };
-        let flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND | ack;
+        let more = if count == 1 { first } else { 0 };
+        let flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND | ack | more;
         batch.extend(serialize(message.into(), flags, number));
     }
     batch.extend(serialize(ControlMessage::BatchEnd.into(), NLM_F_REQUEST, 0));

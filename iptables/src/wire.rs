@@ -45,8 +45,15 @@ pub(crate) fn replace(table: &Table) -> Vec<(NfTablesMessage, String)> {
     let mut messages = vec![
         (NfTablesMessage::NewTable(by_name(table.name)), named("add")),
         (NfTablesMessage::DeleteTable(by_name(table.name)), named("delete")),
-        (NfTablesMessage::NewTable(by_name(table.name)), named("add")),
     ];
+    messages.extend(create(table));
+    messages
+}
+
+/// The messages that make `table` where there is none.
+pub(crate) fn create(table: &Table) -> Vec<(NfTablesMessage, String)> {
+    let what = format!("add table inet {}", table.name);
+    let mut messages = vec![(NfTablesMessage::NewTable(by_name(table.name)), what)];
     for chain in &table.chains {
         messages.push((new_chain(table, chain), format!("add chain {}", chain.name)));
         for rule in &chain.rules {
@@ -65,7 +72,7 @@ pub(crate) fn remove(name: &str) -> Vec<(NfTablesMessage, String)> {
     ]
 }
 
-fn by_name(name: &str) -> TableMessage {
+pub(crate) fn by_name(name: &str) -> TableMessage {
     TableMessage { attributes: vec![TableAttribute::Name(name.to_owned())] }
 }
 
