@@ -115,6 +115,42 @@ fn annotations_about_the_proxy() {
     Scene::new().refuses_each(7, cases);
 }
 
+/// A pod with a proxy, and one of Istio's annotations about its capture.
+fn captured(name: &str, text: &str) -> Value {
+    let key = format!("traffic.sidecar.istio.io/{name}");
+    json!({"runtimeConfig": {ANNOTATIONS: {"multiplane.dev/proxy": "enabled", key: text}}})
+}
+
+#[test]
+fn istios_annotations_about_capture() {
+    let many = vec!["80"; 65].join(",");
+    let cases: &[Case<'_>] = &[
+        (captured("includeInboundPorts", "0"), ["includeInboundPorts", "0", "1 to 65535"]),
+        (captured("includeInboundPorts", "65536"), ["includeInboundPorts", "65536", "1 to 65535"]),
+        (captured("includeInboundPorts", "80,,81"), ["includeInboundPorts", "", "1 to 65535"]),
+        (captured("excludeInboundPorts", "90-80"), ["excludeInboundPorts", "90-80", "range such as"]),
+        (captured("excludeInboundPorts", "+80"), ["excludeInboundPorts", "+80", "1 to 65535"]),
+        (
+            captured("excludeOutboundPorts", "80 } accept"),
+            ["excludeOutboundPorts", "80 } accept", "1 to 65535"],
+        ),
+        (captured("includeOutboundPorts", "http"), ["includeOutboundPorts", "http", "1 to 65535"]),
+        (captured("includeOutboundPorts", &many), ["includeOutboundPorts", "194", "too many items"]),
+        (
+            captured("includeOutboundIPRanges", "10.0.0.0/33"),
+            ["includeOutboundIPRanges", "10.0.0.0/33", "prefix"],
+        ),
+        (captured("includeOutboundIPRanges", "all"), ["includeOutboundIPRanges", "all", "prefix"]),
+        (captured("excludeOutboundIPRanges", "::/129"), ["excludeOutboundIPRanges", "::/129", "prefix"]),
+        (captured("excludeInterfaces", "eth0*"), ["excludeInterfaces", "eth0*", "interface names"]),
+        (captured("excludeInterfaces", "a b"), ["excludeInterfaces", "a b", "interface names"]),
+        (captured("excludeInterfaces", "sixteen-bytes-xx"), ["excludeInterfaces", "sixteen-bytes-xx", "15"]),
+        (captured("excludeInterfaces", "x\"; drop"), ["excludeInterfaces", "drop", "interface names"]),
+    ];
+
+    Scene::new().refuses_each(7, cases);
+}
+
 #[test]
 fn annotations_that_are_no_texts_are_the_runtimes_fault() {
     let sent = |annotations: Value| json!({"runtimeConfig": {ANNOTATIONS: annotations}});
