@@ -46,6 +46,16 @@ impl Net {
         Ok(Self { handle, netns: Arc::new(netns) })
     }
 
+    /// Opens the connection anew: after a failed send or receive nothing goes through the old one any more, not even what
+    /// would undo the work so far.
+    ///
+    /// # Errors
+    /// As [`Net::open`]; the old connection stays then.
+    pub fn reconnect(&mut self) -> Result<(), Error> {
+        *self = Self::open(self.netns.try_clone()?)?;
+        Ok(())
+    }
+
     /// The namespace that the connection leads into.
     #[must_use]
     pub fn netns(&self) -> &Netns {
