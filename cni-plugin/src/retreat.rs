@@ -10,6 +10,16 @@ use crate::scene::Scene;
 use crate::undo::Step;
 
 impl Scene {
+    /// Opens both sides anew, before a retreat: what made ADD fail may have been the connection itself. Where that does
+    /// not work, the old one has to do.
+    pub fn reconnect(&mut self) {
+        for net in std::iter::once(&mut self.host).chain(&mut self.pod) {
+            if let Err(error) = net.reconnect() {
+                tracing::warn!(%error, "undoing through the old netlink connection");
+            }
+        }
+    }
+
     /// Undoes one step.
     pub async fn undo(&self, step: Step) -> Vec<Error> {
         match step {

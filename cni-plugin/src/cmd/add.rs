@@ -56,5 +56,6 @@ async fn attach_or_undo(
         Ok(Err(error)) => error,
         Err(_) => Error::Deadline { seconds: patience.as_secs(), step: undo.last() },
     };
+    scene.reconnect();
     Err(Failure { error, undo: undo.unwind(scene).await })
 }
