@@ -1,5 +1,5 @@
-//! Kills a program after its n-th system call of those that may change something, counted over all its threads and
-//! children by one counter. `strace --inject` counts per call and per thread and never reaches all points.
+//! Kills a program after its n-th system call of those that may change something, or lets that call fail, counted over all
+//! its threads and children by one counter. `strace --inject` counts per call and per thread and never reaches all points.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -43,9 +43,39 @@ pub fn kill_after(netns: &Netns, command: Command, stdin: &[u8], point: usize) -
     netns.run(|| trace(command, stdin, point)).expect("enter the namespace")
 }
 
+/// What came of a run in which one system call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faulted {
+    /// The call that failed, as the kernel under memory pressure would let it; `None` if there were fewer calls.
+    pub call: Option<&'static str>,
+    /// The exit status; `None` if a signal ended it.
+    pub status: Option<i32>,
+    /// What it printed on stdout.
+    pub stdout: String,
+}
+
+/// Runs `command` inside `netns` with `stdin`, and lets the `point`-th system call (from 1) fail with `ENOMEM` in place of
+/// being done.
+///
+/// # Panics
+/// If it cannot be started or traced.
+#[must_use]
+pub fn fail_at(netns: &Netns, command: Command, stdin: &[u8], point: usize) -> Faulted {
+    let run = || {
+        let (main, child) = start(command, stdin);
+        follow_with_fault(main, child, point)
+    };
+    netns.run(run).expect("enter the namespace")
+}
+
 /// The thread that starts the child is its tracer, and waits for its own children alone: other tests of this process have
 /// children too.
-fn trace(mut command: Command, stdin: &[u8], point: usize) -> Outcome {
+fn trace(command: Command, stdin: &[u8], point: usize) -> Outcome {
+    let (main, child) = start(command, stdin);
+    follow(main, child, point)
+}
+
+fn start(mut command: Command, stdin: &[u8]) -> (Pid, Child) {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     // SAFETY: ptrace(2) is async-signal-safe and touches no memory of ours.
     unsafe {
@@ -65,7 +95,7 @@ fn trace(mut command: Command, stdin: &[u8], point: usize) -> Outcome {
         | ptrace::Options::PTRACE_O_EXITKILL;
     ptrace::setoptions(main, options).expect("set the tracer's options");
     ptrace::syscall(main, None).expect("go on");
-    follow(main, child, point)
+    (main, child)
 }
 
 fn follow(main: Pid, mut child: Child, point: usize) -> Outcome {
@@ -108,6 +138,58 @@ fn follow(main: Pid, mut child: Child, point: usize) -> Outcome {
     Outcome::Ended { status, stdout }
 }
 
+fn follow_with_fault(main: Pid, mut child: Child, point: usize) -> Faulted {
+    let mut count = 0;
+    let mut faulted = Faulted { call: None, status: None, stdout: String::new() };
+    let mut struck: Option<Pid> = None;
+    while let Some(stop) = wait_for(None) {
+        match stop {
+            WaitStatus::PtraceSyscall(pid) if struck == Some(pid) => {
+                struck = None;
+                set_result(pid, -i64::from(libc::ENOMEM));
+                go_on(pid, None);
+            }
+            WaitStatus::PtraceSyscall(pid) => {
+                if let Some(call) = begun_change(pid) {
+                    count += 1;
+                    if count == point {
+                        faulted.call = Some(call);
+                        struck = Some(pid);
+                        skip_call(pid);
+                    }
+                }
+                go_on(pid, None);
+            }
+            WaitStatus::Exited(pid, code) if pid == main => faulted.status = Some(code),
+            WaitStatus::Stopped(pid, Signal::SIGSTOP | Signal::SIGTRAP)
+            | WaitStatus::PtraceEvent(pid, ..) => go_on(pid, None),
+            WaitStatus::Stopped(pid, signal) => go_on(pid, Some(signal)),
+            WaitStatus::Exited(..)
+            | WaitStatus::Signaled(..)
+            | WaitStatus::Continued(_)
+            | WaitStatus::StillAlive => {}
+        }
+    }
+    let _ = child.stdout.take().map(|mut pipe| pipe.read_to_string(&mut faulted.stdout));
+    faulted
+}
+
+/// Replaces the call that this thread is about to make by one that does not exist.
+fn skip_call(pid: Pid) {
+    if let Ok(mut registers) = ptrace::getregs(pid) {
+        registers.orig_rax = u64::MAX;
+        let _ = ptrace::setregs(pid, registers);
+    }
+}
+
+/// What the call that this thread has just left seems to have returned.
+fn set_result(pid: Pid, result: i64) {
+    if let Ok(mut registers) = ptrace::getregs(pid) {
+        registers.rax = result.cast_unsigned();
+        let _ = ptrace::setregs(pid, registers);
+    }
+}
+
 /// A stop of any child of this thread; `None` when there are no more.
 fn wait_for(pid: Option<Pid>) -> Option<WaitStatus> {
     let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
@@ -146,8 +228,17 @@ fn end(main: Pid, alive: &mut BTreeSet<Pid>) {
 /// The name of the system call that this thread has just finished, if it is one that may change something outside of the
 /// process. All others leave the state as the one before them did.
 fn finished_change(pid: Pid) -> Option<&'static str> {
+    change(pid, libc::PTRACE_SYSCALL_INFO_EXIT)
+}
+
+/// As [`finished_change`], of a call that this thread is about to make.
+fn begun_change(pid: Pid) -> Option<&'static str> {
+    change(pid, libc::PTRACE_SYSCALL_INFO_ENTRY)
+}
+
+fn change(pid: Pid, side: u8) -> Option<&'static str> {
     let info = ptrace::syscall_info(pid).ok()?;
-    if info.op != libc::PTRACE_SYSCALL_INFO_EXIT {
+    if info.op != side {
         return None;
     }
     let registers = ptrace::getregs(pid).ok()?;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::plugin::{Answer, Environment, run};
-use crate::trace::{Outcome, kill_after};
+use crate::trace::{Faulted, Outcome, fail_at, kill_after};
 use crate::{binary, iproute};
 
 /// A node with its own folders.
@@ -152,6 +152,14 @@ impl World {
         let mut command = Command::new(&self.program);
         environment.apply(&mut command, &self.plugins(), verb);
         kill_after(&self.node, command, conf.to_string().as_bytes(), point)
+    }
+
+    /// One call in which the n-th system call of those that may change something fails.
+    #[must_use]
+    pub fn call_failing(&self, verb: &str, environment: &Environment, conf: &Value, point: usize) -> Faulted {
+        let mut command = Command::new(&self.program);
+        environment.apply(&mut command, &self.plugins(), verb);
+        fail_at(&self.node, command, conf.to_string().as_bytes(), point)
     }
 
     /// An ADD that has to succeed.

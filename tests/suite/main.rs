@@ -7,6 +7,7 @@ mod bad_input;
 mod capture;
 mod churn;
 mod conformance;
+mod faults;
 mod ipam;
 mod kill;
 mod kinds;
