@@ -72,10 +72,14 @@ async fn a_second_answer_waits_for_the_first_acknowledgement() {
     .await;
 
     client.acknowledge(&unacknowledged).await;
-    let answer = client.next(EDS).await;
+    let mut answers = 0;
+    while endpoints(&client, DB) != ["10.75.8.89"] {
+        assert_eq!(client.next(EDS).await.resources.len(), 1);
+        answers += 1;
+    }
 
-    assert_eq!(answer.resources.len(), 1);
-    assert_eq!(endpoints(&client, DB), ["10.75.8.89"], "what lay between was never sent");
+    // One, or two if the acknowledgement overtook the last change; never one for each change.
+    assert!(answers <= 2, "what lay between was not sent: {answers}");
 }
 
 #[tokio::test]
