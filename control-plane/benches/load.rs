@@ -17,35 +17,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use control_plane::resource::Kind;
+use control_plane::xds::wire::Response;
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use envoy_types::pb::google::protobuf::{Struct, Value, value};
 use prost::Message;
-use prost::bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic_prost::ProstCodec;
 
-const CDS: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
-const EDS: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
-const LDS: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
-const RDS: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
-const VHDS: &str = "type.googleapis.com/envoy.config.route.v3.VirtualHost";
 const LIMIT: Duration = Duration::from_secs(300);
-
-/// An answer, its resources left as they are: the client shall cost less than the server.
-#[derive(Clone, PartialEq, Message)]
-struct Answer {
-    #[prost(bytes = "bytes", repeated, tag = "2")]
-    resources: Vec<Bytes>,
-    #[prost(string, tag = "4")]
-    type_url: String,
-    #[prost(string, tag = "5")]
-    nonce: String,
-    #[prost(string, repeated, tag = "6")]
-    removed: Vec<String>,
-}
 
 #[derive(Clone, PartialEq, Message)]
 struct Named {
@@ -193,8 +176,8 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-fn request(kind: &str) -> DeltaDiscoveryRequest {
-    DeltaDiscoveryRequest { type_url: kind.to_owned(), ..Default::default() }
+fn request(kind: Kind) -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest { type_url: kind.type_url().to_owned(), ..Default::default() }
 }
 
 fn node(proxy: usize) -> Node {
@@ -224,45 +207,45 @@ async fn client(port: u16, proxy: usize, counts: Arc<Counts>) {
     let (requests, receiver) = mpsc::channel(16);
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(usize::MAX);
     grpc.ready().await.unwrap();
-    requests.send(DeltaDiscoveryRequest { node: Some(node(proxy)), ..request(CDS) }).await.unwrap();
+    requests.send(DeltaDiscoveryRequest { node: Some(node(proxy)), ..request(Kind::Cluster) }).await.unwrap();
     let path = PathAndQuery::from_static(
         "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
     );
-    let codec = ProstCodec::<DeltaDiscoveryRequest, Answer>::default();
+    let codec = ProstCodec::<DeltaDiscoveryRequest, Response>::default();
     let stream = tonic::Request::new(ReceiverStream::new(receiver));
     let mut answers = grpc.streaming(stream, path, codec).await.unwrap().into_inner();
-    let mut waiting = vec![VHDS, RDS, LDS, EDS, CDS];
+    let mut waiting: Vec<Kind> = Kind::ALL.into_iter().rev().collect();
     while let Ok(Some(answer)) = answers.message().await {
+        let kind = Kind::from_type_url(&answer.type_url).unwrap();
         counts.bytes.fetch_add(u64::try_from(answer.encoded_len()).unwrap(), Ordering::Relaxed);
-        let acknowledge =
-            DeltaDiscoveryRequest { response_nonce: answer.nonce.clone(), ..request(&answer.type_url) };
+        let acknowledge = DeltaDiscoveryRequest { response_nonce: answer.nonce.clone(), ..request(kind) };
         requests.send(acknowledge).await.unwrap();
-        if waiting.last() == Some(&answer.type_url.as_str()) {
+        if waiting.last() == Some(&kind) {
             waiting.pop();
-            let Some(next) = waiting.last() else {
+            let Some(&next) = waiting.last() else {
                 counts.ready.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            let resource_names_subscribe = match *next {
-                EDS => names(&answer).filter(|name| name.starts_with("outbound|")).collect(),
-                RDS => vec!["9080".to_owned()],
-                _ => Vec::new(),
+            let resource_names_subscribe = match next {
+                Kind::Endpoints => names(&answer).filter(|name| name.starts_with("outbound|")).collect(),
+                Kind::Route => vec!["9080".to_owned()],
+                Kind::Cluster | Kind::Listener | Kind::VirtualHost => Vec::new(),
             };
             requests.send(DeltaDiscoveryRequest { resource_names_subscribe, ..request(next) }).await.unwrap();
-        } else if answer.type_url == CDS {
+        } else if kind == Kind::Cluster {
             let new = names(&answer).filter(|name| name.starts_with("outbound|")).collect();
             requests
-                .send(DeltaDiscoveryRequest { resource_names_subscribe: new, ..request(EDS) })
+                .send(DeltaDiscoveryRequest { resource_names_subscribe: new, ..request(Kind::Endpoints) })
                 .await
                 .unwrap();
-        } else if answer.type_url == EDS {
+        } else if kind == Kind::Endpoints {
             counts.endpoints.fetch_add(1, Ordering::Relaxed);
-        } else if answer.type_url == VHDS {
+        } else if kind == Kind::VirtualHost {
             counts.hosts.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-fn names(answer: &Answer) -> impl Iterator<Item = String> {
+fn names(answer: &Response) -> impl Iterator<Item = String> {
     answer.resources.iter().map(|bytes| Named::decode(bytes.clone()).unwrap().name)
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use planes::ProxyNode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -91,22 +92,24 @@ fn page(target: &str, hub: &Hub) -> Page {
     }
 }
 
+/// Every connected proxy, with what `add` tells of it.
+fn list(hub: &Hub, add: impl Fn(&mut Value, &ProxyNode, &Status)) -> Value {
+    let describe = |(id, node, status): &(u64, Arc<ProxyNode>, Status)| {
+        let mut proxy = explain::node(node);
+        proxy["connection"] = json!(id);
+        add(&mut proxy, node, status);
+        proxy
+    };
+    let proxies: Vec<Value> = hub.proxies().iter().map(describe).collect();
+    json!({ "proxies": proxies })
+}
+
 fn proxies(hub: &Hub) -> Value {
-    let list: Vec<Value> = hub
-        .proxies()
-        .iter()
-        .map(|(id, node, status)| {
-            let mut proxy = explain::node(node);
-            if let Value::Object(fields) = &mut proxy {
-                fields.insert("connection".to_owned(), json!(id));
-                fields.insert("settled".to_owned(), json!(status.settled));
-                fields.insert("update".to_owned(), json!(status.update));
-                fields.insert("resources".to_owned(), kinds(status));
-            }
-            proxy
-        })
-        .collect();
-    json!({ "proxies": list })
+    list(hub, |proxy, _, status| {
+        proxy["settled"] = json!(status.settled);
+        proxy["update"] = json!(status.update);
+        proxy["resources"] = kinds(status);
+    })
 }
 
 fn kinds(status: &Status) -> Value {
@@ -128,18 +131,7 @@ fn kinds(status: &Status) -> Value {
 
 fn instances(hub: &Hub) -> Value {
     let registry = hub.registry();
-    let list: Vec<Value> = hub
-        .proxies()
-        .iter()
-        .map(|(id, node, _)| {
-            let mut proxy = explain::node(node);
-            if let Value::Object(fields) = &mut proxy {
-                fields.insert("connection".to_owned(), json!(id));
-                fields
-                    .insert("services".to_owned(), explain::verdicts(&registry, node, hub.settings().which));
-            }
-            proxy
-        })
-        .collect();
-    json!({ "proxies": list })
+    list(hub, |proxy, node, _| {
+        proxy["services"] = explain::verdicts(&registry, node, hub.settings().which);
+    })
 }

@@ -207,11 +207,8 @@ async fn signal() -> Result<(), CommandError> {
     Ok(())
 }
 
-/// A registry read once.
-///
-/// # Errors
-/// The directory cannot be read; faults inside are in the registry.
-pub fn read_registry(directory: &std::path::Path) -> Result<Registry, SourceError> {
+/// A registry read once; faults inside are in it.
+fn read_registry(directory: &std::path::Path) -> Result<Registry, SourceError> {
     let mut catalogue = Catalogue::default();
     catalogue.apply(Directory::new(directory).changes()?);
     Ok(catalogue.build(&Registry::default()))
@@ -229,13 +226,11 @@ fn explain(arguments: &Explain, out: &mut impl Write) -> Result<u8, CommandError
     let text = match arguments.output {
         Output::Text => text(&registry, &node, arguments.which),
         Output::Json => {
-            let mut value = json!({
+            let value = json!({
                 "proxy": explain::node(&node),
                 "services": explain::verdicts(&registry, &node, arguments.which),
+                "faults": explain::faults(&registry),
             });
-            if let Some(faults) = explain::registry(&registry, &[]).get_mut("faults") {
-                value["faults"] = faults.take();
-            }
             format!("{value:#}\n")
         }
     };

@@ -62,7 +62,18 @@ pub fn text(registry: &Registry, node: &ProxyNode, which: Match) -> String {
 #[must_use]
 pub fn registry(registry: &Registry, conflicts: &[String]) -> Value {
     let services: Vec<Value> = registry.services.iter().map(|found| service(&found.service)).collect();
-    let faults: Vec<Value> = registry
+    json!({
+        "services": services,
+        "faults": faults(registry),
+        "ignored": registry.ignored,
+        "conflicts": conflicts,
+    })
+}
+
+/// What a person should mend, as JSON.
+#[must_use]
+pub fn faults(registry: &Registry) -> Value {
+    registry
         .faults
         .iter()
         .map(|fault| {
@@ -74,8 +85,7 @@ pub fn registry(registry: &Registry, conflicts: &[String]) -> Value {
                 "cure": fault.error.cure,
             })
         })
-        .collect();
-    json!({ "services": services, "faults": faults, "ignored": registry.ignored, "conflicts": conflicts })
+        .collect()
 }
 
 fn service(service: &Service) -> Value {

@@ -212,9 +212,8 @@ impl Inner {
     fn rebuild_views(&mut self, settings: &Settings) -> HashSet<ViewKey> {
         let mut changed = HashSet::new();
         for (key, view) in &mut self.views {
-            let generation = self.generation + 1;
-            let next = View::build(&self.registry, key, settings, generation, Some(view));
-            self.generation = generation;
+            self.generation += 1;
+            let next = View::build(&self.registry, key, settings, self.generation, Some(view));
             if Kind::ALL.into_iter().any(|kind| !next.differing.get(kind).is_empty()) {
                 *view = Arc::new(next);
                 changed.insert(key.clone());
@@ -252,12 +251,8 @@ impl Member {
         for kind in Kind::ALL {
             let kind_status = status.kinds.get_mut(kind);
             kind_status.held = state.held(kind).all().len();
-            let refused = state.refused(kind);
-            if kind_status.rejected.len() != refused.len() || !refused.is_empty() {
-                let few = refused.iter().take(20);
-                kind_status.rejected =
-                    few.map(|(name, error)| (Arc::clone(name), error.chars().take(500).collect())).collect();
-            }
+            let few = state.refused(kind).iter().take(20);
+            kind_status.rejected = few.map(|(name, error)| (Arc::clone(name), error.clone())).collect();
         }
     }
 

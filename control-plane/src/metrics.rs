@@ -82,12 +82,6 @@ impl Metrics {
         Kind::ALL.into_iter().map(|kind| read(&self.kinds.get(kind).refused)).sum()
     }
 
-    /// Answers of one kind that were sent so far.
-    #[must_use]
-    pub fn answers(&self, kind: Kind) -> u64 {
-        read(&self.kinds.get(kind).answers)
-    }
-
     /// Bytes of resources that were sent so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {

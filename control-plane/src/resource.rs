@@ -29,6 +29,12 @@ pub enum Kind {
 pub struct PerKind<T>([T; 5]);
 
 impl<T> PerKind<T> {
+    /// The values that `make` gives.
+    #[must_use]
+    pub fn each(make: impl FnMut(Kind) -> T) -> Self {
+        Self(Kind::ALL.map(make))
+    }
+
     /// The value of `kind`.
     #[must_use]
     pub fn get(&self, kind: Kind) -> &T {

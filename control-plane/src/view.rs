@@ -45,14 +45,13 @@ impl ViewKey {
 /// The resources of one port of a service.
 #[derive(Debug)]
 struct PortPart {
-    index: usize,
     cluster: Arc<Resource>,
     endpoints: Option<Arc<Resource>>,
     virtual_host: Option<Arc<Resource>>,
     listeners: Vec<Arc<Resource>>,
 }
 
-/// The resources of one service, as seen by proxies that reach the same endpoints.
+/// The resources of one service, as seen by proxies that reach the same endpoints: for each of its ports, in order.
 #[derive(Debug)]
 pub(crate) struct Part(Vec<PortPart>);
 
@@ -83,12 +82,11 @@ impl Parts {
 
 fn make_part(service: &Service, families: Families, endpoints: &[&Endpoint], settings: &Settings) -> Part {
     let domains = envoy::route::address_domains(service);
-    let make = |(index, port): (usize, &ServicePort)| {
+    let make = |port: &ServicePort| {
         let http = port.protocol.is_http();
         let singles = service.addresses.iter().filter(|network| outbound::is_single(network));
         let tcp = singles.filter(|network| !http && families.has(network.ip()));
         PortPart {
-            index,
             cluster: envoy::cluster::outbound(service, port, families, endpoints),
             endpoints: (service.resolution == Resolution::Static)
                 .then(|| envoy::cluster::endpoints(service, port, endpoints)),
@@ -98,7 +96,7 @@ fn make_part(service: &Service, families: Families, endpoints: &[&Endpoint], set
                 .collect(),
         }
     };
-    Part(service.ports.iter().enumerate().map(make).collect())
+    Part(service.ports.iter().map(make).collect())
 }
 
 /// What all proxies of one kind are told; immutable.
@@ -137,12 +135,9 @@ impl View {
             draft.add(found);
         }
         let (tables, conflicts, parts) = draft.finish();
-        let mut differing = PerKind::default();
-        if let Some(previous) = previous {
-            for kind in Kind::ALL {
-                *differing.get_mut(kind) = previous.tables.get(kind).differing(tables.get(kind));
-            }
-        }
+        let differing = previous.map_or_else(PerKind::default, |previous| {
+            PerKind::each(|kind| previous.tables.get(kind).differing(tables.get(kind)))
+        });
         let replaces = previous.map_or(0, |view| view.generation);
         Self { generation, replaces, differing, conflicts, tables, _parts: parts }
     }
@@ -191,8 +186,7 @@ impl<'a> Draft<'a> {
     fn add(&mut self, found: &'a Registered) {
         let service = &found.service;
         let part = found.parts.get(service, self.key, self.settings);
-        for port_part in &part.0 {
-            let Some(port) = service.ports.get(port_part.index) else { continue };
+        for (port, port_part) in service.ports.iter().zip(&part.0) {
             if envoy::is_reserved(port.number) {
                 self.conflict(service, port, "the port is the proxy's own: use another");
             } else if self.hosts.insert((&service.host, port.number)) {
@@ -287,10 +281,7 @@ impl<'a> Draft<'a> {
             let listener = outbound::wildcard(*number, port, self.key.families, self.settings);
             self.resources.get_mut(Kind::Listener).push(listener);
         }
-        let mut tables = PerKind::default();
-        for kind in Kind::ALL {
-            *tables.get_mut(kind) = Table::new(std::mem::take(self.resources.get_mut(kind)));
-        }
+        let tables = PerKind::each(|kind| Table::new(std::mem::take(self.resources.get_mut(kind))));
         (tables, self.conflicts, self.parts)
     }
 }
@@ -301,32 +292,26 @@ fn same(a: &ipnetwork::IpNetwork, b: &ipnetwork::IpNetwork) -> bool {
 
 /// What one proxy alone is told: the resources that hold its own addresses.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Own {
-    clusters: Table,
-    listeners: Table,
-    none: Table,
-}
+pub struct Own(PerKind<Table>);
 
 impl Own {
     /// Makes it.
     #[must_use]
     pub fn build(registry: &Registry, node: &ProxyNode, settings: &Settings) -> Self {
         let targets = matching::targets(registry, node, settings.which);
-        Self {
-            clusters: Table::new(inbound::clusters(node, &targets, settings)),
-            listeners: Table::new(inbound::listeners(node, &targets, settings)),
-            none: Table::default(),
-        }
+        Self(PerKind::each(|kind| {
+            Table::new(match kind {
+                Kind::Cluster => inbound::clusters(node, &targets, settings),
+                Kind::Listener => inbound::listeners(node, &targets, settings),
+                Kind::Endpoints | Kind::Route | Kind::VirtualHost => Vec::new(),
+            })
+        }))
     }
 
     /// The resources of one kind.
     #[must_use]
     pub fn table(&self, kind: Kind) -> &Table {
-        match kind {
-            Kind::Cluster => &self.clusters,
-            Kind::Listener => &self.listeners,
-            Kind::Endpoints | Kind::Route | Kind::VirtualHost => &self.none,
-        }
+        self.0.get(kind)
     }
 }
 

@@ -10,8 +10,9 @@ use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, FilterCh
 use envoy_types::pb::google::protobuf::BoolValue;
 use planes::{PlaneName, ProxyNode};
 
-use super::cluster::{BLACK_HOLE, INBOUND_PASSTHROUGH, PASSTHROUGH, inbound_name};
-use super::{Families, INBOUND_PORT, OUTBOUND_PORT, access_log, cluster, filter, listener, only, stat_plane};
+use super::cluster::{INBOUND_PASSTHROUGH, PASSTHROUGH, inbound_name};
+use super::outbound::catch_all;
+use super::{Families, INBOUND_PORT, OUTBOUND_PORT, access_log, cluster, filter, listener, only};
 use crate::matching::Target;
 use crate::registry::service::Protocol;
 use crate::resource::Resource;
@@ -47,7 +48,7 @@ pub(crate) fn clusters(node: &ProxyNode, targets: &[Target], settings: &Settings
         .collect();
     if settings.layout == Layout::Split && settings.outbound == Outbound::AllowAny {
         clusters.extend(planes_of(node).iter().map(|(plane, addresses)| {
-            let stat = format!("{PASSTHROUGH};plane={}", stat_plane(plane.as_str()));
+            let stat = stat(PASSTHROUGH, Some(plane));
             cluster::plane_passthrough(&passthrough_name(plane), stat, addresses)
         }));
     }
@@ -105,41 +106,32 @@ fn port_chains(
     families: Families,
     settings: &Settings,
 ) -> Vec<FilterChain> {
-    let wildcard = families.wildcards().first().copied().unwrap_or(IpAddr::from([0, 0, 0, 0]));
-    let base = listener::name(wildcard, port);
-    let mut chains = Vec::new();
-    for (plane, addresses) in planes {
-        let matches = listener::to(Some(port), addresses);
-        let chain = match targets.iter().find(|target| target.plane.as_ref() == Some(*plane)) {
-            Some(target) => listener::chain(format!("{base}|{plane}"), matches, serve(target, settings)),
-            None => listener::chain(
-                format!("unmatched|{plane}|{port}"),
-                matches,
-                unmatched(Some(plane), settings),
-            ),
+    let base = listener::wildcard_name(families, port);
+    let chain = |plane: Option<&PlaneName>, addresses: &[IpAddr]| {
+        let suffix = plane.map(|plane| format!("|{plane}")).unwrap_or_default();
+        let (name, last) = match targets.iter().find(|target| target.plane.as_ref() == plane) {
+            Some(target) => (format!("{base}{suffix}"), serve(target, settings)),
+            None => (format!("unmatched{suffix}|{port}"), unmatched(plane, settings)),
         };
-        chains.push(chain);
-    }
-    let fallback = match targets.iter().find(|target| target.plane.is_none()) {
-        Some(target) => listener::chain(base, listener::to(Some(port), &[]), serve(target, settings)),
-        None => listener::chain(
-            format!("unmatched|{port}"),
-            listener::to(Some(port), &[]),
-            unmatched(None, settings),
-        ),
+        listener::chain(name, listener::to(Some(port), addresses), last)
     };
-    chains.push(fallback);
-    chains
+    let on_planes = planes.iter().map(|(plane, addresses)| chain(Some(plane), addresses));
+    on_planes.chain([chain(None, &[])]).collect()
+}
+
+/// A stat's prefix that names the plane; a dot would end the tag.
+fn stat(prefix: &str, plane: Option<&PlaneName>) -> String {
+    match plane {
+        Some(plane) => format!("{prefix};plane={}", plane.as_str().replace('.', "_")),
+        None => prefix.to_owned(),
+    }
 }
 
 /// To the application, read as the service says.
 fn serve(target: &Target, settings: &Settings) -> Filter {
-    let plane = target.plane.as_ref().map(PlaneName::as_str);
-    let stat = match plane {
-        Some(plane) => format!("inbound_{};plane={}", target.port, stat_plane(plane)),
-        None => format!("inbound_{}", target.port),
-    };
-    let log = access_log::logs(settings.access_log, "inbound", plane);
+    let plane = target.plane.as_ref();
+    let stat = stat(&format!("inbound_{}", target.port), plane);
+    let log = access_log::logs(settings.access_log, "inbound", plane.map(PlaneName::as_str));
     let cluster = inbound_name(target.port);
     if target.protocol.is_http() {
         filter::inbound_http(&stat, &cluster, log)
@@ -151,13 +143,8 @@ fn serve(target: &Target, settings: &Settings) -> Filter {
 /// To the application, unread: no service is registered where the client called. It works, but without routes,
 /// policy and metrics of its own, and that would go unseen if nothing counted it.
 fn unmatched(plane: Option<&PlaneName>, settings: &Settings) -> Filter {
-    let plane = plane.map(PlaneName::as_str);
-    let stat = match plane {
-        Some(plane) => format!("unmatched;plane={}", stat_plane(plane)),
-        None => "unmatched".to_owned(),
-    };
-    let log = access_log::logs(settings.access_log, "unmatched", plane);
-    filter::tcp(&stat, INBOUND_PASSTHROUGH, log)
+    let log = access_log::logs(settings.access_log, "unmatched", plane.map(PlaneName::as_str));
+    filter::tcp(&stat("unmatched", plane), INBOUND_PASSTHROUGH, log)
 }
 
 /// Port 15001: hands over to the listener of the called address and port; what none of them takes leaves by the
@@ -171,27 +158,12 @@ fn virtual_outbound(node: &ProxyNode, settings: &Settings) -> Arc<Resource> {
                 ..Default::default()
             };
             let log = access_log::logs(settings.access_log, "outbound", Some(plane.as_str()));
-            let stat = format!("passthrough;plane={}", stat_plane(plane.as_str()));
-            let filter = filter::tcp(&stat, &passthrough_name(plane), log);
+            let filter = filter::tcp(&stat("passthrough", Some(plane)), &passthrough_name(plane), log);
             chains.push(listener::chain(format!("virtualOutbound-passthrough|{plane}"), Some(from), filter));
         }
     }
-    chains.push(outbound_catch_all("virtualOutbound-catchall-tcp", settings));
+    chains.push(catch_all("virtualOutbound-catchall-tcp", settings));
     outbound_capture("virtualOutbound", node, chains)
-}
-
-fn outbound_catch_all(name: &str, settings: &Settings) -> FilterChain {
-    let cluster = outbound_fallback(settings.outbound);
-    let log = access_log::logs(settings.access_log, "outbound", None);
-    listener::chain(name, None, filter::tcp(cluster, cluster, log))
-}
-
-/// Where a call ends that no service takes.
-pub(crate) fn outbound_fallback(policy: Outbound) -> &'static str {
-    match policy {
-        Outbound::AllowAny => PASSTHROUGH,
-        Outbound::RegistryOnly => BLACK_HOLE,
-    }
 }
 
 fn outbound_capture(name: &str, node: &ProxyNode, chains: Vec<FilterChain>) -> Arc<Resource> {
@@ -206,7 +178,7 @@ fn outbound_capture(name: &str, node: &ProxyNode, chains: Vec<FilterChain>) -> A
 /// Port 15001 of 2018: both directions arrive here.
 fn classic_virtual(node: &ProxyNode, settings: &Settings) -> Arc<Resource> {
     let mut chains = listener::black_holes("virtual");
-    chains.push(outbound_catch_all("virtual-catchall", settings));
+    chains.push(catch_all("virtual-catchall", settings));
     outbound_capture("virtual", node, chains)
 }
 

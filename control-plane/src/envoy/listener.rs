@@ -16,6 +16,11 @@ pub(crate) fn name(address: IpAddr, port: u16) -> String {
     format!("{address}_{port}")
 }
 
+/// The name of a listener on a wildcard address, which is the first family's.
+pub(crate) fn wildcard_name(families: Families, port: u16) -> String {
+    name(families.first_wildcard(), port)
+}
+
 /// A listener on one port of every family that the proxy has.
 pub(crate) fn wildcard(name: String, families: Families, port: u16, direction: TrafficDirection) -> Listener {
     let mut addresses = families.wildcards().iter().map(|address| place(*address, port));

@@ -16,6 +16,9 @@ use envoy_types::pb::envoy::config::core::v3::{
 };
 use envoy_types::pb::google::protobuf::{Duration, UInt32Value};
 
+const ANY_V4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const ANY_V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
 /// Which address families a proxy has: it must bind no other, and can call no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Families {
@@ -48,14 +51,20 @@ impl Families {
         }
     }
 
-    /// The wildcard addresses to listen on, the first one naming the listener.
+    /// The wildcard addresses to listen on.
     pub(crate) fn wildcards(self) -> &'static [IpAddr] {
-        const V4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        const V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         match self {
-            Self::V4 => &[V4],
-            Self::V6 => &[V6],
-            Self::Dual => &[V4, V6],
+            Self::V4 => &[ANY_V4],
+            Self::V6 => &[ANY_V6],
+            Self::Dual => &[ANY_V4, ANY_V6],
+        }
+    }
+
+    /// The first of them: it names the listener.
+    pub(crate) fn first_wildcard(self) -> IpAddr {
+        match self {
+            Self::V4 | Self::Dual => ANY_V4,
+            Self::V6 => ANY_V6,
         }
     }
 
@@ -118,9 +127,4 @@ pub(crate) fn ads() -> Option<ConfigSource> {
         config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource::default())),
         ..Default::default()
     })
-}
-
-/// A plane's name inside a stat name, where a dot would end the tag.
-pub(crate) fn stat_plane(plane: &str) -> String {
-    plane.replace('.', "_")
 }

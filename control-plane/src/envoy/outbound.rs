@@ -9,12 +9,14 @@ use envoy_types::pb::envoy::config::listener::v3::{FilterChain, FilterChainMatch
 use envoy_types::pb::google::protobuf::BoolValue;
 use ipnetwork::IpNetwork;
 
-use super::cluster::outbound_name;
-use super::inbound::outbound_fallback;
+use super::cluster::{BLACK_HOLE, PASSTHROUGH, outbound_name};
 use super::{Families, access_log, cidr, filter, listener, seconds};
 use crate::registry::service::{Service, ServicePort};
 use crate::resource::Resource;
-use crate::settings::Settings;
+use crate::settings::{Outbound, Settings};
+
+/// As Istio names the chain of a wildcard listener that no service takes.
+const PASSTHROUGH_CHAIN: &str = "PassthroughFilterChain";
 
 /// Whether a network is one address.
 pub(crate) fn is_single(network: &IpNetwork) -> bool {
@@ -57,8 +59,7 @@ pub(crate) fn wildcard(
     families: Families,
     settings: &Settings,
 ) -> Arc<Resource> {
-    let address = families.wildcards().first().copied().unwrap_or(IpAddr::from([0, 0, 0, 0]));
-    let name = listener::name(address, number);
+    let name = listener::wildcard_name(families, number);
     let mut made = listener::wildcard(name.clone(), families, number, TrafficDirection::Outbound);
     made.bind_to_port = Some(BoolValue { value: false });
     for (service, port, networks) in &port.networks {
@@ -74,7 +75,7 @@ pub(crate) fn wildcard(
     } else if let Some((service, port)) = port.any {
         made.default_filter_chain = Some(tcp_chain(service, port, settings));
     } else {
-        made.default_filter_chain = Some(passthrough(settings));
+        made.default_filter_chain = Some(catch_all(PASSTHROUGH_CHAIN, settings));
     }
     Resource::encode(name, made)
 }
@@ -93,14 +94,18 @@ fn http(
     let log = access_log::logs(settings.access_log, "outbound", None);
     let manager = filter::outbound_http(&format!("outbound_{name}"), &number.to_string(), log);
     made.filter_chains.push(listener::chain(name, Some(matches), manager));
-    made.default_filter_chain = Some(passthrough(settings));
+    made.default_filter_chain = Some(catch_all(PASSTHROUGH_CHAIN, settings));
     made.listener_filters = vec![filter::http_inspector()];
     // A client may open a connection and speak much later: its silence does not make it something else.
     made.listener_filters_timeout = seconds(0);
 }
 
-fn passthrough(settings: &Settings) -> FilterChain {
-    let cluster = outbound_fallback(settings.outbound);
+/// Takes a call that no service takes.
+pub(crate) fn catch_all(name: &str, settings: &Settings) -> FilterChain {
+    let cluster = match settings.outbound {
+        Outbound::AllowAny => PASSTHROUGH,
+        Outbound::RegistryOnly => BLACK_HOLE,
+    };
     let log = access_log::logs(settings.access_log, "outbound", None);
-    listener::chain("PassthroughFilterChain", None, filter::tcp(cluster, cluster, log))
+    listener::chain(name, None, filter::tcp(cluster, cluster, log))
 }

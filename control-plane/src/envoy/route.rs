@@ -12,6 +12,7 @@ use envoy_types::pb::envoy::config::route::v3::{
 };
 
 use super::cluster::{PASSTHROUGH, outbound_name};
+use super::outbound::is_single;
 use super::{ads, seconds};
 use crate::registry::service::{Service, ServicePort};
 use crate::resource::Resource;
@@ -56,11 +57,10 @@ fn route(name: &str, action: Action) -> Route {
 
 /// The virtual addresses of `service` as a client writes them in a request's authority.
 pub(crate) fn address_domains(service: &Service) -> Vec<String> {
-    let single = service
+    service
         .addresses
         .iter()
-        .filter(|network| network.prefix() == if network.is_ipv4() { 32 } else { 128 });
-    single
+        .filter(|network| is_single(network))
         .map(|network| match network.ip() {
             IpAddr::V4(v4) => v4.to_string(),
             IpAddr::V6(v6) => format!("[{v6}]"),

@@ -6,11 +6,12 @@ pub mod service;
 pub mod source;
 pub mod yaml;
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use object::{Object, ServiceEntry, WorkloadEntry};
+use object::{Meta, Object, ServiceEntry, WorkloadEntry};
 use service::{Endpoint, Service};
 use source::{Change, Content};
 use yaml::FieldError;
@@ -164,31 +165,37 @@ struct Assembly<'a> {
 
 impl<'a> Assembly<'a> {
     fn add(&mut self, unit: &'a str, object: &'a Object) {
-        let (kind, meta) = match object {
-            Object::Service(entry) => ("ServiceEntry", &entry.meta),
-            Object::Workload(entry) => ("WorkloadEntry", &entry.meta),
-            Object::Ignored { .. } => {
-                self.ignored += 1;
-                return;
-            }
-        };
-        if let Some(first) = self.defined.insert((kind, &meta.namespace, &meta.name), unit) {
-            self.defined.insert((kind, &meta.namespace, &meta.name), first);
-            let problem = format!("{kind} {}/{} is already defined in {first}", meta.namespace, meta.name);
-            let cure = "rename or remove one of them; the first is in force".to_owned();
-            let error = FieldError { line: meta.line, field: "metadata.name".to_owned(), problem, cure };
-            self.faults.push(Fault { unit: unit.to_owned(), error });
-            return;
-        }
         match object {
-            Object::Service(entry) => self.entries.push(entry),
-            Object::Workload(entry) => {
-                for (name, value) in &entry.labels {
-                    self.workloads.entry((&meta.namespace, name, value)).or_default().push(entry);
+            Object::Service(entry) => {
+                if self.define("ServiceEntry", &entry.meta, unit) {
+                    self.entries.push(entry);
                 }
             }
-            Object::Ignored { .. } => {}
+            Object::Workload(entry) => {
+                if self.define("WorkloadEntry", &entry.meta, unit) {
+                    for (name, value) in &entry.labels {
+                        self.workloads.entry((&entry.meta.namespace, name, value)).or_default().push(entry);
+                    }
+                }
+            }
+            Object::Ignored => self.ignored += 1,
         }
+    }
+
+    /// Whether the object is the first of its name: the first is in force, a later one is a fault.
+    fn define(&mut self, kind: &'static str, meta: &'a Meta, unit: &'a str) -> bool {
+        let first = match self.defined.entry((kind, &meta.namespace, &meta.name)) {
+            Entry::Vacant(free) => {
+                free.insert(unit);
+                return true;
+            }
+            Entry::Occupied(taken) => *taken.get(),
+        };
+        let problem = format!("{kind} {}/{} is already defined in {first}", meta.namespace, meta.name);
+        let cure = "rename or remove one of them; the first is in force".to_owned();
+        let error = FieldError { line: meta.line, field: "metadata.name".to_owned(), problem, cure };
+        self.faults.push(Fault { unit: unit.to_owned(), error });
+        false
     }
 
     fn services(&self) -> Vec<Service> {

@@ -18,10 +18,7 @@ pub enum Object {
     /// An endpoint that services select by labels.
     Workload(WorkloadEntry),
     /// A kind that means nothing here; istiod may read it.
-    Ignored {
-        /// Its kind.
-        kind: String,
-    },
+    Ignored,
 }
 
 /// What both kinds have in common.
@@ -58,6 +55,9 @@ pub struct WorkloadEntry {
 }
 
 const API_GROUP: &str = "networking.istio.io/";
+/// What an endpoint may say, inline or as a WorkloadEntry.
+const ENDPOINT_FIELDS: &[&str] =
+    &["address", "ports", "labels", "network", "locality", "weight", "serviceAccount"];
 
 /// Reads all documents of one file.
 ///
@@ -79,7 +79,7 @@ fn parse_document(at: &At<'_>) -> Result<Object, FieldError> {
     match kind {
         "ServiceEntry" if api.starts_with(API_GROUP) => Ok(Object::Service(parse_service_entry(at)?)),
         "WorkloadEntry" if api.starts_with(API_GROUP) => Ok(Object::Workload(parse_workload_entry(at)?)),
-        _ => Ok(Object::Ignored { kind: cut(kind) }),
+        _ => Ok(Object::Ignored),
     }
 }
 
@@ -89,7 +89,7 @@ fn parse_meta(at: &At<'_>) -> Result<Meta, FieldError> {
         let field = metadata.need(key, cure)?;
         let name = field.text()?;
         if !is_dns_name(name) {
-            return Err(field.refuse(format!("{:?}", cut(name)), "use a-z 0-9 - . up to 253 characters"));
+            return Err(field.refuse_text(name, "use a-z 0-9 - . up to 253 characters"));
         }
         Ok(name.into())
     };
@@ -147,7 +147,7 @@ fn parse_resolution(spec: &At<'_>) -> Result<Resolution, FieldError> {
         "DNS" => Ok(Resolution::Dns),
         "DNS_ROUND_ROBIN" => Ok(Resolution::DnsRoundRobin),
         "NONE" => Ok(Resolution::None),
-        other => Err(at.refuse(format!("{:?}", cut(other)), "use STATIC, DNS, DNS_ROUND_ROBIN or NONE")),
+        other => Err(at.refuse_text(other, "use STATIC, DNS, DNS_ROUND_ROBIN or NONE")),
     }
 }
 
@@ -156,7 +156,7 @@ fn parse_location(spec: &At<'_>) -> Result<bool, FieldError> {
     match at.text()? {
         "MESH_EXTERNAL" => Ok(true),
         "MESH_INTERNAL" => Ok(false),
-        other => Err(at.refuse(format!("{:?}", cut(other)), "use MESH_INTERNAL or MESH_EXTERNAL")),
+        other => Err(at.refuse_text(other, "use MESH_INTERNAL or MESH_EXTERNAL")),
     }
 }
 
@@ -167,7 +167,7 @@ fn parse_hosts(spec: &At<'_>, resolution: Resolution) -> Result<Vec<Arc<str>>, F
         let host = item.text()?;
         let name = host.strip_prefix("*.").unwrap_or(host);
         if !is_dns_name(name) {
-            return Err(item.refuse(format!("{:?}", cut(host)), "write a host name such as reviews.shop.svc"));
+            return Err(item.refuse_text(host, "write a host name such as reviews.shop.svc"));
         }
         if name.len() != host.len() && resolution != Resolution::None {
             return Err(item.refuse(
@@ -190,9 +190,9 @@ fn parse_addresses(spec: &At<'_>) -> Result<Vec<IpNetwork>, FieldError> {
         .iter()
         .map(|item| {
             let text = item.text()?;
-            let network: IpNetwork = text.parse().map_err(|_| {
-                item.refuse(format!("{:?}", cut(text)), "write an address or a CIDR such as 240.0.0.1")
-            })?;
+            let network: IpNetwork = text
+                .parse()
+                .map_err(|_| item.refuse_text(text, "write an address or a CIDR such as 240.0.0.1"))?;
             let address = planes::proxy_node::canonical(network.ip());
             if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
                 return Err(item.refuse(text, "write an address that a client can call"));
@@ -228,7 +228,7 @@ fn parse_port(item: &At<'_>) -> Result<ServicePort, FieldError> {
     let name_at = item.need("name", "name the port, such as http")?;
     let name = name_at.text()?;
     if name.is_empty() || name.len() > 63 || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-        return Err(name_at.refuse(format!("{:?}", cut(name)), "use 1 to 63 of A-Z a-z 0-9 -"));
+        return Err(name_at.refuse_text(name, "use 1 to 63 of A-Z a-z 0-9 -"));
     }
     let protocol = match item.get("protocol")? {
         Some(at) => parse_protocol(&at)?,
@@ -249,7 +249,7 @@ fn parse_protocol(at: &At<'_>) -> Result<Protocol, FieldError> {
         "HTTP2" => Ok(Protocol::Http2),
         "GRPC" | "GRPC-WEB" => Ok(Protocol::Grpc),
         "TCP" | "TLS" | "HTTPS" | "MONGO" | "MYSQL" | "REDIS" => Ok(Protocol::Tcp),
-        _ => Err(at.refuse(format!("{:?}", cut(text)), "use HTTP, HTTP2, GRPC, TCP, TLS or HTTPS")),
+        _ => Err(at.refuse_text(text, "use HTTP, HTTP2, GRPC, TCP, TLS or HTTPS")),
     }
 }
 
@@ -261,7 +261,7 @@ fn parse_endpoints(
     let Some(at) = spec.get("endpoints")? else { return Ok(Vec::new()) };
     let mut endpoints = Vec::new();
     for item in at.list()? {
-        item.only(&["address", "ports", "labels", "network", "locality", "weight", "serviceAccount"])?;
+        item.only(ENDPOINT_FIELDS)?;
         let endpoint = parse_endpoint(&item)?;
         if let (Host::Name(name), Resolution::Static) = (&endpoint.host, resolution) {
             let field = item.need("address", "")?;
@@ -298,10 +298,7 @@ fn parse_endpoint(at: &At<'_>) -> Result<Endpoint, FieldError> {
         }
         Err(_) if is_dns_name(text) && !looks_numeric(text) => Host::Name(text.into()),
         Err(_) => {
-            return Err(field.refuse(
-                format!("{:?}", cut(text)),
-                "write an IP address without prefix length, port or zone",
-            ));
+            return Err(field.refuse_text(text, "write an IP address without prefix length, port or zone"));
         }
     };
     if let Some(labels) = at.get("labels")? {
@@ -325,7 +322,7 @@ fn optional_text(at: &At<'_>, key: &str) -> Result<Arc<str>, FieldError> {
     let Some(field) = at.get(key)? else { return Ok("".into()) };
     let text = field.text()?;
     if text.len() > 253 || text.chars().any(|c| c.is_control() || c == ',') {
-        return Err(field.refuse(format!("{:?}", cut(text)), "use up to 253 characters without commas"));
+        return Err(field.refuse_text(text, "use up to 253 characters without commas"));
     }
     Ok(text.into())
 }
@@ -372,7 +369,7 @@ fn parse_export_to(spec: &At<'_>, own: &Arc<str>) -> Result<Visibility, FieldErr
             "~" => {}
             name if is_dns_name(name) => drop(list.insert(name.into())),
             other => {
-                return Err(item.refuse(format!("{:?}", cut(other)), "use *, ., ~ or a namespace"));
+                return Err(item.refuse_text(other, "use *, ., ~ or a namespace"));
             }
         }
     }
@@ -386,7 +383,7 @@ fn parse_export_to(spec: &At<'_>, own: &Arc<str>) -> Result<Visibility, FieldErr
 fn parse_workload_entry(at: &At<'_>) -> Result<WorkloadEntry, FieldError> {
     let meta = parse_meta(at)?;
     let spec = at.need("spec", "describe the workload")?;
-    spec.only(&["address", "ports", "labels", "network", "locality", "weight", "serviceAccount"])?;
+    spec.only(ENDPOINT_FIELDS)?;
     let mut labels = BTreeMap::new();
     for holder in [at.get("metadata")?, Some(spec.clone())].into_iter().flatten() {
         if let Some(field) = holder.get("labels")? {

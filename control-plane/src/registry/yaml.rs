@@ -135,6 +135,11 @@ impl<'a> At<'a> {
         FieldError { line: self.line(), field, problem: problem.into(), cure: cure.into() }
     }
 
+    /// A value that is wrong as it stands.
+    pub(super) fn refuse_text(&self, text: &str, cure: impl Into<String>) -> FieldError {
+        self.refuse(format!("{:?}", cut(text)), cure)
+    }
+
     fn unexpected(&self, cure: &str) -> FieldError {
         self.refuse(format!("found {}", self.node.value.kind()), cure)
     }
@@ -214,7 +219,7 @@ impl<'a> At<'a> {
         let cure = || format!("write {what} from {least} to {most}");
         let number = match &self.node.value {
             Value::Whole(number) => *number,
-            Value::Text(text) => return Err(self.refuse(format!("{:?}", cut(text)), cure())),
+            Value::Text(text) => return Err(self.refuse_text(text, cure())),
             Value::Null | Value::Bool(_) | Value::Fraction(_) | Value::List(_) | Value::Map(_) => {
                 return Err(self.unexpected(&cure()));
             }
@@ -243,7 +248,11 @@ fn join(path: &str, key: &str) -> String {
 
 /// A part of a file in a message: short, and on one line.
 pub(super) fn cut(text: &str) -> String {
-    text.chars().take(64).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    cut_to(text, 64)
+}
+
+fn cut_to(text: &str, most: usize) -> String {
+    text.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Splits a file at its `---` lines: each document with the number of lines before it.
@@ -269,8 +278,7 @@ pub(super) fn documents(text: &str) -> Vec<(u64, String)> {
 pub(super) fn parse(document: &str, before: u64) -> Result<Node, FieldError> {
     serde_saphyr::from_str::<Node>(document).map_err(|error| {
         let line = error.location().map_or(0, |location| location.line()) + before;
-        let problem = error.without_snippet().to_string();
-        let problem = problem.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let problem = cut_to(&error.without_snippet().to_string(), 200);
         FieldError { line, field: "YAML".to_owned(), problem, cure: "mend the syntax".to_owned() }
     })
 }

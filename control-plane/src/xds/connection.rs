@@ -14,6 +14,9 @@ use super::wire::Response;
 use crate::hub::{Hub, Member};
 use crate::resource::Kind;
 
+/// How much of a refusal is kept and shown, in characters.
+const MAX_REFUSAL: usize = 500;
+
 /// Serves one stream until the proxy leaves, misbehaves, or the server stops.
 ///
 /// # Errors
@@ -71,7 +74,8 @@ fn take(state: &mut State, member: &Member, request: DeltaDiscoveryRequest) -> R
         member.unknown_kind(&request.type_url);
         return Ok(());
     };
-    let error = request.error_detail.map(|detail| detail.message);
+    // Kept once for each name of the refused answer, so cut here: a proxy's text has no bound of its own.
+    let error = request.error_detail.map(|detail| detail.message.chars().take(MAX_REFUSAL).collect());
     let request = Request {
         subscribe: request.resource_names_subscribe,
         unsubscribe: request.resource_names_unsubscribe,
@@ -83,7 +87,6 @@ fn take(state: &mut State, member: &Member, request: DeltaDiscoveryRequest) -> R
         state.request(kind, request).map_err(|error| Status::resource_exhausted(error.to_string()))?;
     match &reaction {
         Reaction::Refused { names, error } => {
-            let error: String = error.chars().take(500).collect();
             warn!(
                 proxy = member.label(),
                 kind = kind.short(),

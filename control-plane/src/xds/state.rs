@@ -306,6 +306,9 @@ impl State {
         let previous = std::mem::replace(&mut self.snapshot, next);
         let next = self.snapshot.clone();
         for kind in Kind::ALL {
+            if !self.kinds.get(kind).active {
+                continue;
+            }
             let mut names = previous.own.table(kind).differing(next.own.table(kind));
             if next.view.generation == previous.view.generation {
                 // Nothing shared has changed.
@@ -314,10 +317,8 @@ impl State {
             } else {
                 names.extend(previous.view.table(kind).differing(next.view.table(kind)));
             }
-            if self.kinds.get(kind).active {
-                for name in names {
-                    self.look(kind, &name);
-                }
+            for name in names {
+                self.look(kind, &name);
             }
         }
     }
@@ -325,15 +326,19 @@ impl State {
     /// Whether [`State::answer`] has something to say now.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        Kind::ALL.into_iter().any(|kind| self.can_add(kind) || self.can_remove(kind))
+        self.next().is_some()
+    }
+
+    /// The kind of the next answer.
+    fn next(&self) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| self.can_add(*kind) || self.can_remove(*kind))
     }
 
     fn can_add(&self, kind: Kind) -> bool {
         let subscription = self.kinds.get(kind);
         let none_to_add = |kind: Kind| self.kinds.get(kind).add.is_empty();
-        let owed = subscription.gone.iter().any(|name| subscription.owed.contains(name));
         subscription.in_flight.is_none()
-            && (!subscription.add.is_empty() || owed)
+            && (!subscription.add.is_empty() || !subscription.gone.is_disjoint(&subscription.owed))
             && match kind {
                 Kind::Cluster | Kind::Endpoints => true,
                 Kind::Listener | Kind::Route => none_to_add(Kind::Cluster),
@@ -356,7 +361,7 @@ impl State {
 
     /// The next answer, if one may go now.
     pub fn answer(&mut self) -> Option<Answer> {
-        let kind = Kind::ALL.into_iter().find(|kind| self.can_add(*kind) || self.can_remove(*kind))?;
+        let kind = self.next()?;
         let resources = if self.can_add(kind) { self.take_additions(kind) } else { Vec::new() };
         let removed = self.take_removals(kind);
         self.answers += 1;

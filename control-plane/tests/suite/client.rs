@@ -64,22 +64,15 @@ impl Identity {
 
     /// The planes in the order given, one address each.
     pub fn with_planes(self, planes: &[(&str, &str)]) -> Self {
-        let plane = |(index, (name, address)): (usize, &(&'static str, &'static str))| {
+        let plane = |(index, &(name, address))| {
             let entry = object(vec![
                 ("interface", text(&format!("net{index}"))),
                 ("addresses", list(vec![text(address)])),
                 ("role", text(if index == 0 { "primary" } else { "plane" })),
                 ("traffic", text("capture")),
             ]);
-            (*name, entry)
+            (name, entry)
         };
-        let planes: Vec<(&'static str, &'static str)> = planes
-            .iter()
-            .map(|(name, address)| {
-                let leak = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
-                (leak(name), leak(address))
-            })
-            .collect();
         self.with("PLANES", object(planes.iter().enumerate().map(plane).collect()))
     }
 
