@@ -1,18 +1,18 @@
 //! Traffic capture and isolation: the pod's rules, all of them in one table, set in one transaction.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use iptables::{Policy, TABLE, table};
 use netlink::interface;
+use planes::capture::INBOUND_SOURCES;
 use planes::{OtherMesh, PodNetwork, Traffic};
 
 use crate::error::Error;
 use crate::scene::Scene;
 
-/// Where the proxy's inbound side connects from, as 127.0.0.6 for IPv4, which `lo` has already. Nobody else adds it,
-/// and without it every captured IPv6 connection ends in an error of the proxy.
-const INBOUND_SOURCE: IpAddr = IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));
+/// Nobody else adds it to `lo`, and without it every captured IPv6 connection ends in an error of the proxy.
+const INBOUND_SOURCE: IpAddr = INBOUND_SOURCES[1];
 
 impl Scene {
     /// Sets the pod's rules: isolation for every pod, capture where there is a proxy.

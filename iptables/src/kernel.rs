@@ -94,20 +94,25 @@ impl Error {
 /// # Errors
 /// What the kernel refused.
 pub fn apply(netns: &Netns, table: &Table) -> Result<(), Error> {
+    netns.run(|| apply_here(table))?
+}
+
+/// As [`apply`], in the namespace of this thread.
+fn apply_here(table: &Table) -> Result<(), Error> {
     // What is deleted costs a grace period of the kernel's, some 20 ms, when the socket closes (nft_rcv_nl_event): a pod's
     // first rules need not pay it.
     let ask = NfTablesMessage::GetTable(wire::by_name(table.name));
-    let answers = netns.run(|| exchange(&serialize(ask.into(), NLM_F_REQUEST, 1)))??;
+    let answers = exchange(&serialize(tables(ask), NLM_F_REQUEST, 1))?;
     let is_absent =
         |answer: &Answer| answer.error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
     if answers.iter().any(is_absent) {
-        match transact(netns, wire::create(table), NLM_F_EXCL) {
+        match transact(wire::create(table), NLM_F_EXCL) {
             // Somebody was faster.
             Err(Error::Refused { source, .. }) if source.raw_os_error() == Some(libc::EEXIST) => {}
             done => return done,
         }
     }
-    transact(netns, wire::replace(table), 0)
+    transact(wire::replace(table), 0)
 }
 
 /// Removes a table of ours. Succeeds if there is none. Connections that it redirected are reset.
@@ -115,7 +120,7 @@ pub fn apply(netns: &Netns, table: &Table) -> Result<(), Error> {
 /// # Errors
 /// What the kernel refused.
 pub fn remove(netns: &Netns, name: &str) -> Result<(), Error> {
-    transact(netns, wire::remove(name), 0)
+    netns.run(|| transact(wire::remove(name), 0))?
 }
 
 /// Names every rule that is missing, changed or foreign.
@@ -159,20 +164,17 @@ pub fn check(netns: &Netns, table: &Table) -> Result<Vec<String>, Error> {
 /// The kernel cannot be asked. One without nf_tables has none.
 pub fn foreign(netns: &Netns) -> Result<Vec<String>, Error> {
     let ask = NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() });
-    let mut request = serialize(ask.into(), NLM_F_REQUEST | NLM_F_DUMP, 1);
     // Any family: iptables' tables are of `ip` and `ip6`.
-    request[HEADER] = 0;
-    let legacy = netns.run(legacy_tables)?;
-    let answers = match netns.run(|| exchange(&request))? {
+    let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0);
+    let request = serialize(NetfilterMessage::new(header, ask), NLM_F_REQUEST | NLM_F_DUMP, 1);
+    let (legacy, answers) = netns.run(|| (legacy_tables(), exchange(&request)))?;
+    let answers = match answers {
         Err(error) if error.is_unsupported() => return Ok(legacy),
         answers => answers?,
     };
     let chains = answers.iter().filter(|answer| answer.kind == NEW_CHAIN).map(|answer| {
         let chain = attributes(answer.body.get(FAMILY..).unwrap_or_default());
-        let value = |kind| {
-            chain.iter().find(|(found, _)| *found == kind).map_or_else(String::new, |(_, value)| text(value))
-        };
-        (value(CHAIN_TABLE), value(CHAIN_NAME))
+        (text(value(&chain, CHAIN_TABLE)), text(value(&chain, CHAIN_NAME)))
     });
     Ok(chains
         .filter(|(table, chain)| is_mesh(table, chain))
@@ -202,10 +204,10 @@ fn is_mesh(table: &str, chain: &str) -> bool {
         || ["istio-proxy", "kuma", "linkerd"].iter().any(|prefix| table.starts_with(prefix))
 }
 
-/// Sends messages as one; `first` are more flags of the first.
-fn transact(netns: &Netns, messages: Vec<(NfTablesMessage, String)>, first: u16) -> Result<(), Error> {
+/// Sends messages as one, in the namespace of this thread; `first` are more flags of the first.
+fn transact(messages: Vec<(NfTablesMessage, String)>, first: u16) -> Result<(), Error> {
     let (messages, operations): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
-    let mut batch = serialize(ControlMessage::BatchBegin.into(), NLM_F_REQUEST, 0);
+    let mut batch = serialize(control(ControlMessage::BatchBegin), NLM_F_REQUEST, 0);
     let last = messages.len();
     for ((message, number), count) in messages.into_iter().zip(1_u32..).zip(1..) {
         // Refusals are told in any case. Hundreds of acknowledgements would not fit into the socket's buffer, and the
@@ -213,10 +215,10 @@ fn transact(netns: &Netns, messages: Vec<(NfTablesMessage, String)>, first: u16)
         let ack = if count == last { NLM_F_ACK } else { 0 };
         let more = if count == 1 { first } else { 0 };
         let flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND | ack | more;
-        batch.extend(serialize(message.into(), flags, number));
+        batch.extend(serialize(tables(message), flags, number));
     }
-    batch.extend(serialize(ControlMessage::BatchEnd.into(), NLM_F_REQUEST, 0));
-    judge(operations, &netns.run(|| exchange(&batch))??)
+    batch.extend(serialize(control(ControlMessage::BatchEnd), NLM_F_REQUEST, 0));
+    judge(operations, &exchange(&batch)?)
 }
 
 /// What the kernel's answers to a batch mean. Its first refusal is the cause of all others.
@@ -263,15 +265,15 @@ impl Answer {
     }
 }
 
-fn serialize(content: Content, flags: u16, number: u32) -> Vec<u8> {
-    let header = match &content {
-        Content::Control(_) => NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, SUBSYSTEM),
-        Content::Tables(_) => NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0),
-    };
-    let message = match content {
-        Content::Control(message) => NetfilterMessage::new(header, message),
-        Content::Tables(message) => NetfilterMessage::new(header, message),
-    };
+fn control(message: ControlMessage) -> NetfilterMessage {
+    NetfilterMessage::new(NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, SUBSYSTEM), message)
+}
+
+fn tables(message: NfTablesMessage) -> NetfilterMessage {
+    NetfilterMessage::new(NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0), message)
+}
+
+fn serialize(message: NetfilterMessage, flags: u16, number: u32) -> Vec<u8> {
     let mut message = NetlinkMessage::from(message);
     message.header.flags = flags;
     message.header.sequence_number = number;
@@ -279,24 +281,6 @@ fn serialize(content: Content, flags: u16, number: u32) -> Vec<u8> {
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
     bytes
-}
-
-/// What a message is about.
-enum Content {
-    Control(ControlMessage),
-    Tables(NfTablesMessage),
-}
-
-impl From<ControlMessage> for Content {
-    fn from(message: ControlMessage) -> Self {
-        Self::Control(message)
-    }
-}
-
-impl From<NfTablesMessage> for Content {
-    fn from(message: NfTablesMessage) -> Self {
-        Self::Tables(message)
-    }
 }
 
 /// Sends a batch and takes the answers. The kernel works while we send, so all answers are there when sending ends.
@@ -346,7 +330,7 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 fn read(netns: &Netns, table: &str) -> Result<Vec<Found>, Error> {
     let attributes = vec![RuleAttribute::Table(table.to_owned())];
     let ask = NfTablesMessage::GetRule(RuleMessage { attributes });
-    let answers = netns.run(|| exchange(&serialize(ask.into(), NLM_F_REQUEST | NLM_F_DUMP, 1)))??;
+    let answers = netns.run(|| exchange(&serialize(tables(ask), NLM_F_REQUEST | NLM_F_DUMP, 1)))??;
     let operation = || format!("list rules of table inet {table}");
     match answers.iter().find_map(Answer::error) {
         Some(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -373,11 +357,10 @@ struct Found {
 impl Found {
     fn parse(answer: &Answer) -> Self {
         let rule = attributes(answer.body.get(FAMILY..).unwrap_or_default());
-        let value = |kind| rule.iter().find(|(found, _)| *found == kind).map(|(_, value)| value.as_slice());
-        let expressions = attributes(value(EXPRESSIONS).unwrap_or_default());
+        let expressions = attributes(value(&rule, EXPRESSIONS));
         Self {
-            chain: text(value(CHAIN).unwrap_or_default()),
-            comment: value(USERDATA).unwrap_or_default().to_vec(),
+            chain: text(value(&rule, CHAIN)),
+            comment: value(&rule, USERDATA).to_vec(),
             expressions: expressions.iter().map(|(_, element)| expression(element)).collect(),
         }
     }
@@ -397,8 +380,7 @@ impl Found {
 
 fn expression(element: &[u8]) -> (String, Attributes) {
     let parts = attributes(element);
-    let value = |kind| parts.iter().find(|(found, _)| *found == kind).map(|(_, value)| value.as_slice());
-    (text(value(1).unwrap_or_default()), attributes(value(2).unwrap_or_default()))
+    (text(value(&parts, 1)), attributes(value(&parts, 2)))
 }
 
 /// The attributes of one level (`struct nlattr`), flags taken off.
@@ -411,6 +393,11 @@ fn attributes(mut bytes: &[u8]) -> Attributes {
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     list
+}
+
+/// The value of the first attribute of a kind; of an absent one it is empty.
+fn value(attributes: &Attributes, kind: u16) -> &[u8] {
+    attributes.iter().find(|(found, _)| *found == kind).map_or(&[], |(_, value)| value)
 }
 
 fn text(bytes: &[u8]) -> String {

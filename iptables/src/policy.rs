@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use planes::{Attachment, IfName, PodNetwork, Proxy, Traffic};
 
-/// Hops of the proxy over `lo` that may exist at a time. More than any honest use, far fewer than descriptors.
+/// Hops of the proxy over `lo` beyond which a loop is cut. More than any honest use, far fewer than descriptors.
 pub(crate) const FUSE: u32 = 256;
 
 /// A pod's capture policy.
@@ -17,8 +17,6 @@ pub struct Policy {
     pub planes: Vec<Plane>,
     /// What happens to interfaces that nobody knows, also when they appear later.
     pub undeclared: Traffic,
-    /// Hops of the proxy over `lo` beyond which a loop is cut.
-    pub fuse: u32,
 }
 
 /// One interface of the pod.
@@ -47,12 +45,7 @@ impl Policy {
             extra: attachment.extra_addresses.clone(),
             forward: attachment.forward,
         });
-        Self {
-            proxy: network.proxy.clone(),
-            planes: planes.collect(),
-            undeclared: network.undeclared,
-            fuse: FUSE,
-        }
+        Self { proxy: network.proxy.clone(), planes: planes.collect(), undeclared: network.undeclared }
     }
 
     /// The interfaces with that fate.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use netlink::Family;
 use planes::IfName;
 use planes::capture::PortRange;
 
@@ -90,15 +91,6 @@ pub enum Match {
     Reaches(Reach),
     /// More connections than this match already.
     MoreThan(u32),
-}
-
-/// Address families.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
 }
 
 /// Kinds of destinations (`enum rt_type`, linux/rtnetlink.h).

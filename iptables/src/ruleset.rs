@@ -4,21 +4,18 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
-use planes::capture::PortRange;
+use netlink::Family;
+use planes::capture::{INBOUND_SOURCES, PortRange};
 use planes::{IfName, Layout, Proxy, Traffic};
 
-use crate::policy::{Plane, Policy};
-use crate::rules::{Action, Chain, Family, Hook, Kind, Match, Reach, Rule, Table};
+use crate::policy::{FUSE, Plane, Policy};
+use crate::rules::{Action, Chain, Hook, Kind, Match, Reach, Rule, Table};
 
 /// The one table of ours in a namespace.
 pub const TABLE: &str = "multiplane";
 
 /// Telemetry and health checks of the sidecar: for kubelet and Prometheus, never captured.
 const NEVER_CAPTURED: [u16; 3] = [15020, 15021, 15090];
-
-/// Where the proxy's inbound side connects from, so that its call to the application is not taken for a new one.
-const INBOUND_SOURCES: [IpAddr; 2] =
-    [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6)), IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6))];
 
 /// The whole table.
 #[must_use]
@@ -28,7 +25,7 @@ pub fn table(policy: &Policy) -> Table {
         chains.push(untrack(policy, "untrack_in", Hook::Prerouting));
         chains.push(untrack(policy, "untrack_out", Hook::Output));
         chains.push(capture_in(policy, proxy));
-        chains.push(fuse(policy, proxy));
+        chains.push(fuse(proxy));
         chains.push(capture_out(policy, proxy));
     }
     chains.retain(|chain| !chain.rules.is_empty());
@@ -120,7 +117,7 @@ fn capture_in(policy: &Policy, proxy: &Proxy) -> Chain {
     }
     for port in included(options.include_inbound_ports.as_deref(), |range| Match::Ports(*range)) {
         for plane in policy.with(Traffic::Capture) {
-            for family in [Family::V4, Family::V6] {
+            for family in Family::BOTH {
                 let mut opens = vec![Match::In(plane.ifname.clone()), Match::Family(family)];
                 opens.extend(port.clone().into_iter().chain([Match::Opens]));
                 rules.push(rule(opens, inbound(plane, family, proxy), "capture: inbound"));
@@ -138,9 +135,9 @@ fn capture_in(policy: &Policy, proxy: &Proxy) -> Chain {
 /// `redirect` goes to the interface's own address of the family. Where there is none but a declared one, that is named,
 /// as else the packet is dropped.
 fn inbound(plane: &Plane, family: Family, proxy: &Proxy) -> Action {
-    let is_own = plane.addresses.iter().any(|address| is(family, *address));
+    let is_own = plane.addresses.iter().any(|address| Family::of(*address) == family);
     let hosts = plane.extra.iter().filter(|extra| extra.prefix() == if extra.is_ipv4() { 32 } else { 128 });
-    let declared = hosts.map(IpNetwork::ip).find(|address| is(family, *address));
+    let declared = hosts.map(IpNetwork::ip).find(|address| Family::of(*address) == family);
     match declared {
         Some(address) if !is_own => Action::Dnat(address, proxy.inbound_port),
         Some(_) | None => Action::Redirect(proxy.inbound_port),
@@ -192,7 +189,7 @@ fn capture_out(policy: &Policy, proxy: &Proxy) -> Chain {
 
 /// Whatever else goes wrong, the proxy cannot call itself more often than this at a time: a loop ends in a refused
 /// connection instead of in the last descriptor.
-fn fuse(policy: &Policy, proxy: &Proxy) -> Chain {
+fn fuse(proxy: &Proxy) -> Chain {
     let honest: [&[IpNetwork]; 2] = [
         &[net(Ipv4Addr::new(127, 0, 0, 0).into(), 8)],
         &[net(Ipv6Addr::LOCALHOST.into(), 128), net(INBOUND_SOURCES[1], 128)],
@@ -202,7 +199,7 @@ fn fuse(policy: &Policy, proxy: &Proxy) -> Chain {
         for honest in honest {
             let mut hop = vec![Match::Out(lo()), Match::User(*uid), Match::Opens];
             hop.extend(honest.iter().map(|source| Match::NotFrom(*source)));
-            hop.push(Match::MoreThan(policy.fuse));
+            hop.push(Match::MoreThan(FUSE));
             rules.push(rule(hop, Action::Reset, "fuse: the proxy calls itself in a loop"));
         }
     }
@@ -267,11 +264,4 @@ fn lo() -> IfName {
 
 fn net(address: IpAddr, prefix: u8) -> IpNetwork {
     IpNetwork::new(address, prefix).unwrap_or_else(|_| IpNetwork::from(address))
-}
-
-fn is(family: Family, address: IpAddr) -> bool {
-    match family {
-        Family::V4 => address.is_ipv4(),
-        Family::V6 => address.is_ipv6(),
-    }
 }

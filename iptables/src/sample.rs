@@ -3,7 +3,7 @@
 use planes::capture::CaptureOptions;
 use planes::{Layout, OtherMesh, Proxy, Traffic};
 
-use crate::policy::{FUSE, Plane, Policy};
+use crate::policy::{Plane, Policy};
 
 pub(crate) fn proxy() -> Proxy {
     Proxy {
@@ -42,6 +42,5 @@ pub(crate) fn policy() -> Policy {
             router,
         ],
         undeclared: Traffic::Bypass,
-        fuse: FUSE,
     }
 }

@@ -2,9 +2,10 @@
 
 use std::fmt::{self, Display, Write};
 
+use netlink::Family;
 use planes::IfName;
 
-use crate::rules::{Action, Chain, Family, Hook, Kind, Match, Reach, Rule, Table};
+use crate::rules::{Action, Chain, Hook, Kind, Match, Reach, Rule, Table};
 
 impl Table {
     /// The table as a script for `nft -f`: replaces an earlier one in one transaction.

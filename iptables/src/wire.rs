@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use netlink::Family;
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
     ChainAttribute, ChainMessage, ExpressionAttribute, Expressions, Hook as WireHook, HookNumber,
@@ -12,7 +13,7 @@ use netlink_packet_netfilter::nftables::{
 use planes::IfName;
 use planes::capture::PortRange;
 
-use crate::rules::{Action, Chain, Family, Hook, Kind, Match, Reach, Rule, Table};
+use crate::rules::{Action, Chain, Hook, Kind, Match, Reach, Rule, Table};
 
 /// `NF_ACCEPT`, the policy of every chain.
 const ACCEPT: u32 = 1;
@@ -207,7 +208,10 @@ fn acting(action: Action) -> Vec<Expression> {
             load(ONE, octets(to)),
             load(TWO, port.to_be_bytes().to_vec()),
             // NFTA_NAT_TYPE (NFT_NAT_DNAT), _FAMILY, _REG_ADDR_MIN, _REG_PROTO_MIN
-            expression("nat", [(1, be(1)), (2, be(u32::from(protocol_of(to)))), (3, be(ONE)), (5, be(TWO))]),
+            expression(
+                "nat",
+                [(1, be(1)), (2, be(u32::from(protocol(Family::of(to))))), (3, be(ONE)), (5, be(TWO))],
+            ),
         ],
         // NFTA_REJECT_TYPE: NFT_REJECT_TCP_RST
         Action::Reset => vec![expression("reject", [(1, be(1))])],
@@ -246,7 +250,7 @@ fn address(side: Side, subnet: &IpNetwork, operator: u32) -> Vec<Expression> {
         (Side::Source, IpNetwork::V6(_)) => 8,
         (Side::Destination, IpNetwork::V6(_)) => 24,
     };
-    let family = compare(EQUAL, vec![protocol_of(subnet.ip())]);
+    let family = compare(EQUAL, vec![protocol(Family::of(subnet.ip()))]);
     let mut expressions = vec![meta(NFPROTO), family, payload(NETWORK, offset, length)];
     if !is_whole_bytes {
         expressions.push(mask(octets(subnet.mask())));
@@ -328,10 +332,6 @@ fn octets(address: IpAddr) -> Vec<u8> {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),
     }
-}
-
-fn protocol_of(address: IpAddr) -> u8 {
-    if address.is_ipv4() { IPV4 } else { IPV6 }
 }
 
 fn protocol(family: Family) -> u8 {

@@ -69,7 +69,8 @@ async fn settled(pod: &Net, links: &[u32], deadline: Instant) -> Result<Vec<Addr
     }
 }
 
-fn is_global(message: &AddressMessage) -> bool {
+/// Whether the address is of global scope.
+pub(crate) fn is_global(message: &AddressMessage) -> bool {
     message.header.scope == AddressScope::Universe
 }
 

@@ -14,8 +14,9 @@ use netlink_packet_route::rule::RuleMessage;
 use planes::IfName;
 
 use crate::found::Link;
+use crate::interface::MAIN_TABLE;
 use crate::request::QUESTION;
-use crate::{Error, Netns};
+use crate::{Error, Netns, route};
 
 /// A connection to the links, addresses, routes and rules of one namespace. Clones share it.
 #[derive(Debug, Clone)]
@@ -154,26 +155,22 @@ impl Net {
     /// # Errors
     /// If the kernel refuses to answer.
     pub async fn routes_out_of(&self, family: Family, index: u32) -> Result<Vec<RouteMessage>, Error> {
-        let mut message = RouteMessage::default();
-        message.header.address_family = family.into();
-        message.attributes.push(RouteAttribute::Table(crate::interface::MAIN_TABLE));
-        message.attributes.push(RouteAttribute::Oif(index));
-        let mut routes = self.routes_like(message).await?;
-        // A kernel that ignores the filter must not mix links up.
-        routes.retain(|route| {
-            crate::route::table(route) == crate::interface::MAIN_TABLE
-                && crate::route::out(route) == Some(index)
-        });
-        Ok(routes)
+        self.main_routes_of(family, Some(index)).await
     }
 
     /// Every route of one family in the main table. For pods.
     pub(crate) async fn main_routes(&self, family: Family) -> Result<Vec<RouteMessage>, Error> {
+        self.main_routes_of(family, None).await
+    }
+
+    async fn main_routes_of(&self, family: Family, link: Option<u32>) -> Result<Vec<RouteMessage>, Error> {
         let mut message = RouteMessage::default();
         message.header.address_family = family.into();
-        message.attributes.push(RouteAttribute::Table(crate::interface::MAIN_TABLE));
+        message.attributes.push(RouteAttribute::Table(MAIN_TABLE));
+        message.attributes.extend(link.map(RouteAttribute::Oif));
         let mut routes = self.routes_like(message).await?;
-        routes.retain(|route| crate::route::table(route) == crate::interface::MAIN_TABLE);
+        // A kernel that ignores the filter must mix neither tables nor links up.
+        routes.retain(|one| route::table(one) == MAIN_TABLE && (link.is_none() || route::out(one) == link));
         Ok(routes)
     }
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
-use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::statfs::{FsType, fstatfs};
 
 use crate::Error;
@@ -92,16 +92,6 @@ impl Netns {
         let file =
             self.file.try_clone().map_err(|source| Error::io("keep open namespace", object(), source))?;
         Ok(Self { file })
-    }
-
-    /// A netlink socket inside the namespace: it stays there whoever uses it (`NETLINK_NETFILTER` and so on).
-    ///
-    /// # Errors
-    /// If the namespace cannot be entered, or the kernel lacks the protocol.
-    pub fn socket(&self, protocol: SockProtocol) -> Result<OwnedFd, Error> {
-        let object = || format!("{protocol:?} in {}", self.path_from_proc().display());
-        let make = || socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol);
-        self.run(make)?.map_err(|errno| Error::io("open netlink socket", object(), errno.into()))
     }
 
     /// The namespace's cookie: unique until reboot, where an inode number is reused (`SO_NETNS_COOKIE`,

@@ -1,9 +1,9 @@
 //! Everything a namespace has, as sorted lines: for tests that prove "exactly as before", and for people.
 
-use ipnetwork::IpNetwork;
 use netlink_packet_route::address::AddressFlags;
 
 use crate::address::{flags, network};
+use crate::interface::is_link_local;
 use crate::route::{destination, gateway, metric, out, table};
 use crate::rule;
 use crate::{Error, Family, Net};
@@ -44,7 +44,7 @@ pub async fn snapshot(net: &Net) -> Result<Vec<String>, Error> {
         ));
     }
     for message in net.addresses().await? {
-        if let Some(address) = network(&message).filter(|address| !comes_by_itself(address)) {
+        if let Some(address) = network(&message).filter(|address| !is_link_local(address.ip())) {
             lines.push(format!(
                 "address {address} dev {} flags {:?}",
                 name(message.header.index),
@@ -55,7 +55,7 @@ pub async fn snapshot(net: &Net) -> Result<Vec<String>, Error> {
     for family in Family::BOTH {
         for route in net.routes(family).await? {
             let follows = family == Family::V6 && table(&route) == LOCAL_TABLE;
-            if follows || destination(&route).is_some_and(|destination| comes_by_itself(&destination)) {
+            if follows || destination(&route).is_some_and(|destination| is_link_local(destination.ip())) {
                 continue;
             }
             lines.push(format!(
@@ -77,11 +77,4 @@ pub async fn snapshot(net: &Net) -> Result<Vec<String>, Error> {
     }
     lines.sort();
     Ok(lines)
-}
-
-fn comes_by_itself(network: &IpNetwork) -> bool {
-    match network {
-        IpNetwork::V4(_) => false,
-        IpNetwork::V6(v6) => v6.ip().is_unicast_link_local() || v6.ip().is_multicast(),
-    }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
@@ -12,6 +13,11 @@ use crate::fields::ConfError;
 use crate::name::IfName;
 
 const PREFIX: &str = "traffic.sidecar.istio.io";
+/// Where the proxy's inbound side connects from, IPv4 and IPv6: never captured, so that its call to the application is not
+/// taken for a new one. `lo` has the first already (Istio's `InboundPassthroughBindIpv4` and `…Ipv6`).
+pub const INBOUND_SOURCES: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6)), IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6))];
+
 /// More than any pod needs; each is a rule of the kernel.
 const MAX_ITEMS: usize = 64;
 

@@ -15,6 +15,7 @@ use envoy_types::pb::envoy::config::core::v3::{
     address::Address as Place, config_source::ConfigSourceSpecifier, socket_address::PortSpecifier,
 };
 use envoy_types::pb::google::protobuf::{Duration, UInt32Value};
+use planes::capture::INBOUND_SOURCES;
 
 const ANY_V4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const ANY_V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
@@ -70,12 +71,10 @@ impl Families {
 
     /// The sources of the proxy's calls to its own application: never captured, so that they cannot loop.
     pub(crate) fn loop_breakers(self) -> &'static [IpAddr] {
-        const V4: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6));
-        const V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));
         match self {
-            Self::V4 => &[V4],
-            Self::V6 => &[V6],
-            Self::Dual => &[V4, V6],
+            Self::V4 => &INBOUND_SOURCES[..1],
+            Self::V6 => &INBOUND_SOURCES[1..],
+            Self::Dual => &INBOUND_SOURCES,
         }
     }
 }

@@ -2,20 +2,21 @@
 //! tables is queued before the first answer is awaited. On a busy node each wait costs more than the kernel's work.
 
 use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::RouteMessage;
 use planes::MacAddr;
 use planes::plan::{LinkPlan, MacPlan, PlannedAttachment};
 use planes::pod_network::Route;
 
 use super::{
-    Applied, Assigned, Before, MAIN_TABLE, adopted_addresses, defaults, is_adopted, is_beyond_subnets,
-    is_steered, main_routes, restore, steer, table_of, tune,
+    Applied, Assigned, Before, MAIN_TABLE, adopted_addresses, adopted_routes, defaults, is_adopted,
+    is_beyond_subnets, is_ptp, is_steered, main_routes, restore, steer, table_of, tune,
 };
 use crate::address::{self, Prefix};
 use crate::link::Message;
 use crate::request::Change;
 use crate::route::{self, Way, destination, gateway};
 use crate::rule;
-use crate::{Error, Family, Link, Net};
+use crate::{Error, Link, Net};
 
 /// An interface to be configured.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +83,7 @@ async fn links(pod: &Net, targets: &[Target<'_>]) -> Result<Vec<Link>, Error> {
 /// Without a gateway nothing at all is reached over a ptp link.
 fn refuse_gatewayless_ptp(plan: &PlannedAttachment, assigned: &[Assigned]) -> Result<(), Error> {
     let lonely = assigned.iter().find(|one| one.gateway.is_none());
-    match lonely.filter(|_| matches!(plan.link, LinkPlan::Ptp)) {
+    match lonely.filter(|_| is_ptp(plan)) {
         Some(one) => Err(Error::refused(
             format!("address {} of ptp plane {}", one.address, plan.plane),
             "has no gateway; give its range a \"gateway\"",
@@ -100,8 +101,10 @@ async fn apply_all(
     let mut changes = Vec::new();
     let mut all = Vec::with_capacity(targets.len());
     for ((target, link), before) in targets.iter().zip(links).zip(befores) {
-        let assigned = bring_up(pod, target, link, &mut changes).await?;
-        let routes = add_routes(pod, target.plan, link, &assigned, &mut changes).await?;
+        // Read once: nothing that is queued here changes it.
+        let present = if is_adopted(target.plan) { adopted_routes(pod, link).await? } else { Vec::new() };
+        let assigned = bring_up(pod, target, link, &present, &mut changes).await?;
+        let routes = add_routes(pod, target.plan, link, &assigned, &present, &mut changes).await?;
         all.push(Applied {
             table: is_steered(target.plan).then(|| table_of(link.index)),
             gateways: assigned.iter().filter_map(|one| one.gateway).collect(),
@@ -123,11 +126,12 @@ async fn bring_up(
     pod: &Net,
     target: &Target<'_>,
     link: &Link,
+    present: &[RouteMessage],
     changes: &mut Vec<Change>,
 ) -> Result<Vec<Assigned>, Error> {
     let Target { plan, assigned, .. } = target;
     if is_adopted(plan) {
-        return adopted_addresses(pod, link).await;
+        return adopted_addresses(pod, link, present).await;
     }
     let addresses = assigned.iter().map(|one| address::adding(link, one.address, prefix_of(plan)));
     if is_contended(plan) {
@@ -146,20 +150,22 @@ async fn add_routes(
     plan: &PlannedAttachment,
     link: &Link,
     assigned: &[Assigned],
+    present: &[RouteMessage],
     changes: &mut Vec<Change>,
 ) -> Result<Vec<Route>, Error> {
     let (defaults, rules) = defaults::of(pod, plan, link, assigned).await?;
     let mut routes = main_routes(plan, assigned);
     routes.extend(defaults);
-    if is_adopted(plan) {
-        leave_out_present(pod, link, &mut routes).await?;
-    }
+    // What the plugin that made an adopted interface has set already is not ours to add, and later to remove.
+    routes.retain(|route| {
+        !present.iter().any(|found| destination(found) == Some(route.dst) && gateway(found) == route.gw)
+    });
     changes.extend(routes.iter().map(|route| {
         let onlink = is_beyond_subnets(plan, assigned, route);
         route::adding(link, route, Way { index: link.index, table: MAIN_TABLE, onlink })
     }));
     if is_steered(plan) {
-        changes.extend(steer::changes(pod, plan, link, assigned, table_of(link.index)).await?);
+        changes.extend(steer::changes(plan, link, assigned, present));
     }
     changes.extend(rules.into_iter().map(rule::adding));
     Ok(routes)
@@ -167,7 +173,7 @@ async fn add_routes(
 
 /// On a point-to-point plane nothing but the gateway is on the link.
 fn prefix_of(plan: &PlannedAttachment) -> Prefix {
-    if matches!(plan.link, LinkPlan::Ptp) { Prefix::Routed } else { Prefix::Connected }
+    if is_ptp(plan) { Prefix::Routed } else { Prefix::Connected }
 }
 
 fn set_up(link: &Link) -> Change {
@@ -191,15 +197,4 @@ async fn rise_under_another_mac(pod: &Net, plan: &PlannedAttachment, link: &Link
         }
         risen => risen,
     }
-}
-
-/// What the plugin that made an adopted interface has set already is not ours to add, and later to remove.
-async fn leave_out_present(pod: &Net, link: &Link, routes: &mut Vec<Route>) -> Result<(), Error> {
-    for family in Family::BOTH {
-        let present = pod.routes_out_of(family, link.index).await?;
-        routes.retain(|route| {
-            !present.iter().any(|found| destination(found) == Some(route.dst) && gateway(found) == route.gw)
-        });
-    }
-    Ok(())
 }

@@ -8,7 +8,8 @@ use planes::pod_network::Route;
 use planes::{Attachment, Role};
 
 use super::{
-    Assigned, MAIN_TABLE, defaults, is_adopted, is_default, is_steered, main_routes, steer, table_of, tune,
+    Assigned, MAIN_TABLE, defaults, is_adopted_primary, is_default, is_steered, main_routes, steer, table_of,
+    tune,
 };
 use crate::route::{destination, gateway, out, table};
 use crate::rule;
@@ -117,7 +118,7 @@ async fn default(
     family: Family,
 ) -> Result<Option<Drift>, Error> {
     let wanted = plan.default_route && steer::has_gateway(assigned, family);
-    if !wanted || (is_adopted(plan) && plan.role == Role::Primary) {
+    if !wanted || is_adopted_primary(plan) {
         return Ok(None);
     }
     let in_main = pod.routes_out_of(family, link.index).await?.iter().any(is_default);

@@ -10,10 +10,11 @@
 //! our record of it would lose the route for ever. Rules that go before it do as well, and carry our mark.
 
 use planes::plan::PlannedAttachment;
-use planes::pod_network::{Role, Route};
+use planes::pod_network::Route;
 
 use super::{
-    Assigned, DEFAULT_PRIORITY, MAIN_TABLE, SPECIFIC_PRIORITY, default_routes, is_default, table_of,
+    Assigned, DEFAULT_PRIORITY, MAIN_TABLE, SPECIFIC_PRIORITY, default_routes, is_adopted_primary,
+    is_default, table_of,
 };
 use crate::route::out;
 use crate::rule::Rule;
@@ -27,16 +28,12 @@ pub(super) async fn of(
     assigned: &[Assigned],
 ) -> Result<(Vec<Route>, Vec<Rule>), Error> {
     let (mut routes, mut rules) = (Vec::new(), Vec::new());
-    if !plan.default_route {
+    // An adopted primary has the default or is meant to have none.
+    if !plan.default_route || is_adopted_primary(plan) {
         return Ok((routes, rules));
     }
     for route in default_routes(assigned) {
         let family = Family::of(route.dst.ip());
-        // An adopted primary has the default or is meant to have none.
-        let adopted_primary = plan.role == Role::Primary && super::is_adopted(plan);
-        if adopted_primary {
-            continue;
-        }
         if stands_elsewhere(pod, family, link).await? {
             rules.extend(outranking(family, table_of(link.index)));
         } else {

@@ -23,6 +23,7 @@ use planes::plan::{LinkPlan, PlannedAttachment};
 use planes::pod_network::{Role, Route};
 
 use crate::address::network;
+use crate::identity::is_global;
 use crate::link::Message;
 use crate::route::{self, destination, gateway, metric};
 use crate::{Error, Family, Link, Net};
@@ -87,6 +88,16 @@ fn is_adopted(plan: &PlannedAttachment) -> bool {
     matches!(plan.link, LinkPlan::Adopted)
 }
 
+/// Whether another plugin made the pod's primary: its default route and its router advertisements are that one's affair.
+fn is_adopted_primary(plan: &PlannedAttachment) -> bool {
+    is_adopted(plan) && plan.role == Role::Primary
+}
+
+/// Whether the gateway stands alone on the link, with the plane's subnet behind it.
+fn is_ptp(plan: &PlannedAttachment) -> bool {
+    matches!(plan.link, LinkPlan::Ptp)
+}
+
 /// Brings `lo` up: a runtime may do so only later.
 ///
 /// # Errors
@@ -141,31 +152,34 @@ pub async fn raise(pod: &Net, ifname: &IfName) -> Result<(), Error> {
 /// the link all the same. Link-local ones of IPv6 always are.
 fn is_beyond_subnets(plan: &PlannedAttachment, assigned: &[Assigned], route: &Route) -> bool {
     let Some(gateway) = route.gw else { return false };
-    let has_subnets = !matches!(plan.link, LinkPlan::Ptp);
-    let inside = has_subnets && assigned.iter().any(|one| one.address.contains(gateway));
+    let inside = !is_ptp(plan) && assigned.iter().any(|one| one.address.contains(gateway));
     !inside && !is_link_local(gateway)
 }
 
-/// What an adopted interface has: its addresses of global scope and the gateways of its default routes.
-async fn adopted_addresses(pod: &Net, link: &Link) -> Result<Vec<Assigned>, Error> {
-    let mut assigned = Vec::new();
-    let addresses = pod.addresses().await?;
+/// The routes of the main table that lead out of an adopted interface, both families: its plugin's, before ours.
+async fn adopted_routes(pod: &Net, link: &Link) -> Result<Vec<RouteMessage>, Error> {
+    let mut routes = Vec::new();
     for family in Family::BOTH {
-        let default = main_default(pod, family, link).await?;
-        let found = addresses.iter().filter(|message| {
-            message.header.index == link.index
-                && message.header.scope == netlink_packet_route::address::AddressScope::Universe
-        });
-        for address in found.filter_map(network).filter(|address| Family::of(address.ip()) == family) {
-            assigned.push(Assigned { address, gateway: default });
-        }
+        routes.extend(pod.routes_out_of(family, link.index).await?);
     }
-    Ok(assigned)
+    Ok(routes)
 }
 
-async fn main_default(pod: &Net, family: Family, link: &Link) -> Result<Option<IpAddr>, Error> {
-    let routes = pod.routes_out_of(family, link.index).await?;
-    Ok(routes.iter().find(|route| is_default(route)).and_then(gateway))
+fn of_family(routes: &[RouteMessage], family: Family) -> impl Iterator<Item = &RouteMessage> {
+    routes.iter().filter(move |route| route.header.address_family == family.into())
+}
+
+/// What an adopted interface has: its addresses of global scope and the gateways of its default routes.
+async fn adopted_addresses(pod: &Net, link: &Link, routes: &[RouteMessage]) -> Result<Vec<Assigned>, Error> {
+    let found = pod.addresses_at(link.index).await?;
+    let addresses: Vec<IpNetwork> =
+        found.iter().filter(|message| is_global(message)).filter_map(network).collect();
+    let of = |family| {
+        let default = of_family(routes, family).find(|route| is_default(route)).and_then(gateway);
+        let here = addresses.iter().filter(move |address| Family::of(address.ip()) == family);
+        here.map(move |address| Assigned { address: *address, gateway: default })
+    };
+    Ok(Family::BOTH.into_iter().flat_map(of).collect())
 }
 
 fn is_default(route: &RouteMessage) -> bool {
@@ -185,14 +199,13 @@ fn main_routes(plan: &PlannedAttachment, assigned: &[Assigned]) -> Vec<Route> {
 
 /// A ptp plane's gateway stands alone on the link, and its subnet lies behind it.
 fn on_link_routes(plan: &PlannedAttachment, assigned: &[Assigned]) -> Vec<Route> {
-    if !matches!(plan.link, LinkPlan::Ptp) {
+    if !is_ptp(plan) {
         return Vec::new();
     }
     let gateways = assigned.iter().filter_map(|one| Some((one, one.gateway?)));
     gateways
         .flat_map(|(one, gateway)| {
-            let subnet = IpNetwork::new(one.address.network(), one.address.prefix()).unwrap_or(one.address);
-            [plain(IpNetwork::from(gateway), None), plain(subnet, Some(gateway))]
+            [plain(IpNetwork::from(gateway), None), plain(steer::subnet(one.address), Some(gateway))]
         })
         .collect()
 }
@@ -203,20 +216,20 @@ pub(crate) fn plain(dst: IpNetwork, gw: Option<IpAddr>) -> Route {
 
 /// A route without a gateway of its own takes the plane's, if there is one of its family.
 fn with_gateway(route: &Route, assigned: &[Assigned]) -> Route {
-    let gateway =
-        assigned.iter().filter_map(|one| one.gateway).find(|gw| gw.is_ipv4() == route.dst.is_ipv4());
-    Route { gw: route.gw.or(gateway), ..route.clone() }
+    let gateway = || gateway_of(assigned, Family::of(route.dst.ip()));
+    Route { gw: route.gw.or_else(gateway), ..route.clone() }
 }
 
 fn default_routes(assigned: &[Assigned]) -> Vec<Route> {
     Family::BOTH
         .into_iter()
-        .filter_map(|family| {
-            let gateway =
-                assigned.iter().filter_map(|one| one.gateway).find(|gw| Family::of(*gw) == family)?;
-            Some(plain(any(family), Some(gateway)))
-        })
+        .filter_map(|family| Some(plain(any(family), Some(gateway_of(assigned, family)?))))
         .collect()
+}
+
+/// The plane's gateway of one family.
+fn gateway_of(assigned: &[Assigned], family: Family) -> Option<IpAddr> {
+    assigned.iter().filter_map(|one| one.gateway).find(|gateway| Family::of(*gateway) == family)
 }
 
 /// `0.0.0.0/0` or `::/0`.
@@ -228,26 +241,24 @@ pub(crate) fn any(family: Family) -> IpNetwork {
     text.parse().expect("a constant that is a network")
 }
 
-/// The routes of the main table that lead out of `link`, but for a default by a gateway, which is added as such.
-pub(crate) async fn routes_through(pod: &Net, family: Family, link: &Link) -> Result<Vec<Route>, Error> {
-    let routes = pod.routes_out_of(family, link.index).await?;
-    Ok(routes
-        .iter()
-        .filter(|route| is_plain_unicast(route) && !route::is_ours(route))
-        .filter_map(|route| {
+/// Others' routes among those of an adopted interface, but for a default by a gateway, which is added as such.
+fn others_routes(routes: &[RouteMessage], family: Family) -> impl Iterator<Item = Route> {
+    of_family(routes, family).filter(|route| is_plain_unicast(route) && !route::is_ours(route)).filter_map(
+        |route| {
             let dst = destination(route).filter(|dst| dst.prefix() > 0 || gateway(route).is_none())?;
             Some(Route { priority: metric(route), ..plain(dst, gateway(route)) })
-        })
-        .collect())
+        },
+    )
 }
 
 fn is_plain_unicast(route: &RouteMessage) -> bool {
     route.header.kind == RouteType::Unicast && destination(route).is_some_and(|dst| !is_link_local(dst.ip()))
 }
 
-fn is_link_local(address: IpAddr) -> bool {
+/// Whether the kernel takes the address as on the link, and makes routes to it by itself: link-local or multicast IPv6.
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(_) => false,
-        IpAddr::V6(v6) => (v6.segments()[0] & 0xffc0) == 0xfe80 || v6.is_multicast(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_multicast(),
     }
 }

@@ -9,29 +9,32 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use netlink_packet_route::route::RouteMessage;
 use planes::plan::PlannedAttachment;
 use planes::pod_network::Route;
 
 use super::{
-    Assigned, RULE_PRIORITY, any, default_routes, is_adopted, is_beyond_subnets, main_routes, plain,
-    routes_through,
+    Assigned, RULE_PRIORITY, any, default_routes, gateway_of, is_beyond_subnets, is_ptp, main_routes,
+    others_routes, plain, table_of,
 };
 use crate::request::Change;
 use crate::route::{self, Way};
 use crate::rule::{self, Rule};
-use crate::{Error, Family, Link, Net};
+use crate::{Family, Link};
 
-/// Everything that fills the plane's table and leads to it.
-pub(super) async fn changes(
-    pod: &Net,
+/// Everything that fills the plane's table and leads to it. `present` is what an adopted interface has in the main table
+/// at this moment.
+pub(super) fn changes(
     plan: &PlannedAttachment,
     link: &Link,
     assigned: &[Assigned],
-    table: u32,
-) -> Result<Vec<Change>, Error> {
+    present: &[RouteMessage],
+) -> Vec<Change> {
+    let table = table_of(link.index);
     let mut changes = Vec::new();
     for family in families(assigned) {
-        let routes = routes(pod, plan, link, assigned, family).await?;
+        let others = others_routes(present, family);
+        let routes = in_order(others.chain(own_routes(plan, assigned, family)).collect());
         changes.extend(routes.iter().map(|one| {
             let onlink = is_beyond_subnets(plan, assigned, one);
             route::adding(link, one, Way { index: link.index, table, onlink })
@@ -42,7 +45,7 @@ pub(super) async fn changes(
         }
     }
     changes.extend(rules(assigned.iter().map(|one| one.address.ip()), table).map(rule::adding));
-    Ok(changes)
+    changes
 }
 
 pub(super) fn families(assigned: &[Assigned]) -> impl Iterator<Item = Family> + '_ {
@@ -51,7 +54,7 @@ pub(super) fn families(assigned: &[Assigned]) -> impl Iterator<Item = Family> + 
 }
 
 pub(super) fn has_gateway(assigned: &[Assigned], family: Family) -> bool {
-    assigned.iter().filter_map(|one| one.gateway).any(|gateway| Family::of(gateway) == family)
+    gateway_of(assigned, family).is_some()
 }
 
 pub(super) fn rules(addresses: impl Iterator<Item = IpAddr>, table: u32) -> impl Iterator<Item = Rule> {
@@ -64,24 +67,11 @@ pub(super) fn rules(addresses: impl Iterator<Item = IpAddr>, table: u32) -> impl
     })
 }
 
-/// The plane's table: what the plane itself brings, and what an adopted interface has in the main table at this moment.
-async fn routes(
-    pod: &Net,
-    plan: &PlannedAttachment,
-    link: &Link,
-    assigned: &[Assigned],
-    family: Family,
-) -> Result<Vec<Route>, Error> {
-    let mut routes = if is_adopted(plan) { routes_through(pod, family, link).await? } else { Vec::new() };
-    routes.extend(own_routes(plan, assigned, family));
-    Ok(in_order(routes))
-}
-
 /// What the plane itself brings: its subnets, its routes, its default. CHECK compares no more than this, as routes through
 /// an adopted interface may come later and are others'.
 pub(super) fn own_routes(plan: &PlannedAttachment, assigned: &[Assigned], family: Family) -> Vec<Route> {
     let mut routes = Vec::new();
-    if !matches!(plan.link, planes::plan::LinkPlan::Ptp) {
+    if !is_ptp(plan) {
         let subnets = assigned.iter().filter(|one| !is_host(one.address));
         routes.extend(subnets.map(|one| plain(subnet(one.address), None)));
     }
@@ -106,7 +96,7 @@ fn in_order(mut routes: Vec<Route>) -> Vec<Route> {
     routes
 }
 
-fn subnet(address: IpNetwork) -> IpNetwork {
+pub(super) fn subnet(address: IpNetwork) -> IpNetwork {
     IpNetwork::new(address.network(), address.prefix()).unwrap_or(address)
 }
 

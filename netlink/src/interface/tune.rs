@@ -4,7 +4,7 @@ use planes::plan::PlannedAttachment;
 use planes::pod_network::Role;
 
 use super::apply::Target;
-use super::{Before, is_adopted, is_steered};
+use super::{Before, is_adopted, is_adopted_primary, is_steered};
 use crate::sysctl::{ARP_ANNOUNCE, ARP_IGNORE, ARP_NOTIFY, FORWARDING, RP_FILTER, V4, Values, v4};
 use crate::{Error, Link, Net};
 
@@ -93,7 +93,7 @@ fn wanted_files(plan: &PlannedAttachment) -> Values {
         values.insert(format!("ipv6/conf/{}/{name}", plan.ifname), value.to_owned());
     };
     // The identity is decided at ADD: no router may add an address or a default route later.
-    if !(is_adopted(plan) && plan.role == Role::Primary) {
+    if !is_adopted_primary(plan) {
         v6("accept_ra", "0");
         v6("autoconf", "0");
     }

@@ -45,7 +45,7 @@ pub async fn homes(host: &Net, plans: &[PlannedAttachment]) -> Result<Vec<Home>,
 
 impl Home {
     /// The kernel makes link-local addresses again by itself.
-    fn of(pod_ifname: &IfName, link: &Link, mut addresses: Vec<IpNetwork>) -> Self {
+    pub(super) fn of(pod_ifname: &IfName, link: &Link, mut addresses: Vec<IpNetwork>) -> Self {
         addresses.retain(|address| match address {
             IpNetwork::V4(_) => true,
             IpNetwork::V6(v6) => !v6.ip().is_unicast_link_local(),

@@ -34,7 +34,7 @@ pub(super) async fn take(
             "exists in the pod already",
         ));
     }
-    let homes = super::homes(host, std::slice::from_ref(plan)).await?;
+    let home = Home::of(&plan.ifname, &link, host.addresses_of(&link).await?);
     host.set_link(&link.name, Message::at(link.index).with(alias(mark, &link.name))).await?;
     let name = LinkAttribute::IfName(plan.ifname.to_string());
     let message = Message::at(link.index).down().with(name).in_netns(pod.netns());
@@ -50,7 +50,7 @@ pub(super) async fn take(
         }
         Err(error) => {
             // The device goes back; what kept it from being set up is the error to report.
-            let _ = give_back(host, Some(pod), mark, plan, &homes).await;
+            let _ = give_back(host, Some(pod), mark, plan, std::slice::from_ref(&home)).await;
             Err(error)
         }
     }
@@ -86,9 +86,10 @@ fn refuse_unfit(link: &Link, device: &HostDeviceLink) -> Result<(), Error> {
 async fn settle(pod: &Net, plan: &PlannedAttachment) -> Result<Link, Error> {
     let link = pod.existing_link(&plan.ifname).await?;
     let mac = planned_mac(plan);
-    if plan.mtu.is_some() || mac.is_some() {
-        pod.set_link(&plan.ifname, Message::at(link.index).with_mtu(plan.mtu).with_mac(mac)).await?;
+    if plan.mtu.is_none() && mac.is_none() {
+        return Ok(link);
     }
+    pod.set_link(&plan.ifname, Message::at(link.index).with_mtu(plan.mtu).with_mac(mac)).await?;
     pod.existing_link(&plan.ifname).await
 }
 

@@ -8,10 +8,10 @@
 use ipnetwork::IpNetwork;
 use planes::Attachment;
 use planes::plan::PlannedAttachment;
-use planes::pod_network::{HostSide, Route};
+use planes::pod_network::HostSide;
 
 use super::{Created, Mark, veth};
-use crate::interface::Assigned;
+use crate::interface::{Assigned, plain};
 use crate::sysctl::{FORWARDING, v4};
 use crate::{Drift, Error, Link, Net};
 
@@ -39,13 +39,9 @@ pub(super) async fn configure_host(
         if let Some(gateway) = assigned.gateway {
             host.ensure_address(&link, IpNetwork::from(gateway)).await?;
         }
-        host.ensure_route(&link, &to_pod(assigned.address)).await?;
+        host.ensure_route(&link, &plain(IpNetwork::from(assigned.address.ip()), None)).await?;
     }
     Ok(())
-}
-
-fn to_pod(address: IpNetwork) -> Route {
-    Route { dst: IpNetwork::from(address.ip()), gw: None, mtu: None, advmss: None, priority: None }
 }
 
 pub(super) async fn check(

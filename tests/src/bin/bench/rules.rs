@@ -83,5 +83,5 @@ fn policy(count: usize) -> Result<Policy, String> {
         options: planes::capture::CaptureOptions::default(),
     };
     let planes = (1..=count).map(plane).collect::<Result<_, String>>()?;
-    Ok(Policy { proxy: Some(proxy), planes, undeclared: Traffic::Bypass, fuse: 256 })
+    Ok(Policy { proxy: Some(proxy), planes, undeclared: Traffic::Bypass })
 }
