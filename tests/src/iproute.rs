@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::process::Command;
 
 use netlink::Netns;
 use serde_json::Value;
+
+use crate::world::command;
 
 /// What `ip -json <arguments>` says inside a namespace; an empty list where it prints nothing.
 ///
@@ -26,12 +27,8 @@ pub fn bridge(netns: &Netns, arguments: &str) -> Value {
 }
 
 fn run(tool: &str, netns: &Netns, arguments: &str) -> Value {
-    let words = arguments.split(' ');
-    let output = netns.run(|| Command::new(tool).arg("-json").args(words).output());
-    let output =
-        output.expect("enter the namespace").unwrap_or_else(|error| unreachable!("start {tool}: {error}"));
-    assert!(output.status.success(), "{tool} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| Value::Array(Vec::new()))
+    let shown = command(netns, tool, &format!("-json {arguments}"));
+    serde_json::from_str(&shown).unwrap_or_else(|_| Value::Array(Vec::new()))
 }
 
 /// The names of a namespace's links, without `lo`.

@@ -22,8 +22,6 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// A TCP and a UDP server on one port of a namespace. It answers with the token and the client's address.
 #[derive(Debug)]
 pub struct Server {
-    /// Its port.
-    pub port: u16,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -52,7 +50,7 @@ impl Server {
                 move || serve_udp(&udp, &stop)
             }),
         ];
-        Self { port, stop, threads }
+        Self { stop, threads }
     }
 }
 

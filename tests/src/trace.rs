@@ -1,8 +1,8 @@
 //! Kills a program after its n-th system call of those that may change something, or lets that call fail, counted over all
 //! its threads and children by one counter. `strace --inject` counts per call and per thread and never reaches all points.
 
-use std::collections::BTreeSet;
 use std::io::{Read, Write};
+use std::ops::ControlFlow;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 
 /// Set in the environment, every system call counts, not only those that may change something: several times as many
 /// runs, for a person who has the time.
-pub const EXHAUSTIVE: &str = "MULTIPLANE_EXHAUSTIVE";
+const EXHAUSTIVE: &str = "MULTIPLANE_EXHAUSTIVE";
 
 /// How a traced run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +27,8 @@ pub enum Outcome {
     },
     /// It ended by itself, before the n-th call: there are no more points.
     Ended {
-        /// Its exit status.
-        status: i32,
+        /// Its exit status; `None` if a signal of its own ended it.
+        status: Option<i32>,
         /// What it printed on stdout.
         stdout: String,
     },
@@ -40,7 +40,21 @@ pub enum Outcome {
 /// If it cannot be started or traced.
 #[must_use]
 pub fn kill_after(netns: &Netns, command: Command, stdin: &[u8], point: usize) -> Outcome {
-    netns.run(|| trace(command, stdin, point)).expect("enter the namespace")
+    let run = || {
+        let (main, child) = start(command, stdin);
+        let mut count = 0;
+        follow(main, child, |pid| match finished_change(pid) {
+            Some(call) => {
+                count += 1;
+                if count == point { ControlFlow::Break(call) } else { ControlFlow::Continue(()) }
+            }
+            None => ControlFlow::Continue(()),
+        })
+    };
+    match netns.run(run).expect("enter the namespace") {
+        ControlFlow::Break(call) => Outcome::Killed { call },
+        ControlFlow::Continue((status, stdout)) => Outcome::Ended { status, stdout },
+    }
 }
 
 /// What came of a run in which one system call failed.
@@ -63,16 +77,25 @@ pub struct Faulted {
 pub fn fail_at(netns: &Netns, command: Command, stdin: &[u8], point: usize) -> Faulted {
     let run = || {
         let (main, child) = start(command, stdin);
-        follow_with_fault(main, child, point)
+        let (mut count, mut call, mut struck) = (0, None, None);
+        let end = follow(main, child, |pid| {
+            if struck == Some(pid) {
+                struck = None;
+                set_result(pid, -i64::from(libc::ENOMEM));
+            } else if let Some(begun) = begun_change(pid) {
+                count += 1;
+                if count == point {
+                    (call, struck) = (Some(begun), Some(pid));
+                    skip_call(pid);
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        (call, end)
     };
-    netns.run(run).expect("enter the namespace")
-}
-
-/// The thread that starts the child is its tracer, and waits for its own children alone: other tests of this process have
-/// children too.
-fn trace(command: Command, stdin: &[u8], point: usize) -> Outcome {
-    let (main, child) = start(command, stdin);
-    follow(main, child, point)
+    let (call, end) = netns.run(run).expect("enter the namespace");
+    let (status, stdout) = end.continue_value().expect("nobody breaks it off");
+    Faulted { call, status, stdout }
 }
 
 fn start(mut command: Command, stdin: &[u8]) -> (Pid, Child) {
@@ -98,69 +121,26 @@ fn start(mut command: Command, stdin: &[u8]) -> (Pid, Child) {
     (main, child)
 }
 
-fn follow(main: Pid, mut child: Child, point: usize) -> Outcome {
-    let mut count = 0;
-    let mut status = 0;
-    let mut alive = BTreeSet::from([main]);
+/// Follows the program to its end and returns its exit code and stdout; or kills it where `at_call`, asked at each system
+/// call's begin and end, breaks off. The thread that started the program is its tracer, and waits for its own children
+/// alone: other tests of this process have children too.
+fn follow(
+    main: Pid,
+    mut child: Child,
+    mut at_call: impl FnMut(Pid) -> ControlFlow<&'static str>,
+) -> ControlFlow<&'static str, (Option<i32>, String)> {
+    let mut status = None;
     while let Some(stop) = wait_for(None) {
         match stop {
             WaitStatus::PtraceSyscall(pid) => {
-                if let Some(call) = finished_change(pid) {
-                    count += 1;
-                    if count == point {
-                        end(main, &mut alive);
-                        return Outcome::Killed { call };
-                    }
+                if let ControlFlow::Break(call) = at_call(pid) {
+                    end(main);
+                    return ControlFlow::Break(call);
                 }
                 go_on(pid, None);
             }
-            WaitStatus::Exited(pid, code) => {
-                alive.remove(&pid);
-                if pid == main {
-                    status = code;
-                }
-            }
-            WaitStatus::Signaled(pid, ..) => {
-                alive.remove(&pid);
-            }
+            WaitStatus::Exited(pid, code) if pid == main => status = Some(code),
             // A new thread's first stop, and events of clone, fork and exec, are no signals of the program's.
-            WaitStatus::Stopped(pid, Signal::SIGSTOP | Signal::SIGTRAP)
-            | WaitStatus::PtraceEvent(pid, ..) => {
-                alive.insert(pid);
-                go_on(pid, None);
-            }
-            WaitStatus::Stopped(pid, signal) => go_on(pid, Some(signal)),
-            WaitStatus::Continued(_) | WaitStatus::StillAlive => {}
-        }
-    }
-    let mut stdout = String::new();
-    let _ = child.stdout.take().map(|mut pipe| pipe.read_to_string(&mut stdout));
-    Outcome::Ended { status, stdout }
-}
-
-fn follow_with_fault(main: Pid, mut child: Child, point: usize) -> Faulted {
-    let mut count = 0;
-    let mut faulted = Faulted { call: None, status: None, stdout: String::new() };
-    let mut struck: Option<Pid> = None;
-    while let Some(stop) = wait_for(None) {
-        match stop {
-            WaitStatus::PtraceSyscall(pid) if struck == Some(pid) => {
-                struck = None;
-                set_result(pid, -i64::from(libc::ENOMEM));
-                go_on(pid, None);
-            }
-            WaitStatus::PtraceSyscall(pid) => {
-                if let Some(call) = begun_change(pid) {
-                    count += 1;
-                    if count == point {
-                        faulted.call = Some(call);
-                        struck = Some(pid);
-                        skip_call(pid);
-                    }
-                }
-                go_on(pid, None);
-            }
-            WaitStatus::Exited(pid, code) if pid == main => faulted.status = Some(code),
             WaitStatus::Stopped(pid, Signal::SIGSTOP | Signal::SIGTRAP)
             | WaitStatus::PtraceEvent(pid, ..) => go_on(pid, None),
             WaitStatus::Stopped(pid, signal) => go_on(pid, Some(signal)),
@@ -170,8 +150,9 @@ fn follow_with_fault(main: Pid, mut child: Child, point: usize) -> Faulted {
             | WaitStatus::StillAlive => {}
         }
     }
-    let _ = child.stdout.take().map(|mut pipe| pipe.read_to_string(&mut faulted.stdout));
-    faulted
+    let mut stdout = String::new();
+    let _ = child.stdout.take().map(|mut pipe| pipe.read_to_string(&mut stdout));
+    ControlFlow::Continue((status, stdout))
 }
 
 /// Replaces the call that this thread is about to make by one that does not exist.
@@ -208,19 +189,17 @@ fn go_on(pid: Pid, signal: Option<Signal>) {
 }
 
 /// Kills the program as a runtime does (SIGKILL to the process, that is to all its threads) and reaps what was traced.
-fn end(main: Pid, alive: &mut BTreeSet<Pid>) {
+fn end(main: Pid) {
     let _ = kill(main, Signal::SIGKILL);
     while let Some(stop) = wait_for(None) {
         match stop {
-            WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..) => {
-                alive.remove(&pid);
-            }
             WaitStatus::PtraceSyscall(pid)
             | WaitStatus::Stopped(pid, _)
-            | WaitStatus::PtraceEvent(pid, ..) => {
-                go_on(pid, None);
-            }
-            WaitStatus::Continued(_) | WaitStatus::StillAlive => {}
+            | WaitStatus::PtraceEvent(pid, ..) => go_on(pid, None),
+            WaitStatus::Exited(..)
+            | WaitStatus::Signaled(..)
+            | WaitStatus::Continued(_)
+            | WaitStatus::StillAlive => {}
         }
     }
 }
@@ -243,10 +222,11 @@ fn change(pid: Pid, side: u8) -> Option<&'static str> {
     }
     let registers = ptrace::getregs(pid).ok()?;
     let number = libc::c_long::try_from(registers.orig_rax).ok()?;
+    let known = CHANGES.iter().find(|(change, _)| *change == number).map(|(_, name)| *name);
     if std::env::var_os(EXHAUSTIVE).is_some() {
-        return Some(CHANGES.iter().find(|(change, _)| *change == number).map_or("other", |(_, name)| *name));
+        return Some(known.unwrap_or("other"));
     }
-    let name = CHANGES.iter().find(|(change, _)| *change == number).map(|(_, name)| *name)?;
+    let name = known?;
     // Opening changes something only where it may create or truncate.
     let creates = u64::try_from(libc::O_CREAT | libc::O_TRUNC).unwrap_or_default();
     (number != libc::SYS_openat || registers.rdx & creates != 0).then_some(name)

@@ -134,6 +134,29 @@ impl World {
         (pod, previous)
     }
 
+    /// Somebody on a bridge of the node who is no pod of ours, by an interface `eth0` with these addresses.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    #[must_use]
+    pub fn neighbour(&self, bridge: &str, addresses: &[&str]) -> Pod {
+        let pod = self.pod();
+        let netns = pod.netns.path_from_proc();
+        let wire = format!("w-{}", pod.container);
+        let peer = format!("type veth peer name eth0 netns {}", netns.display());
+        self.on_node(&format!("link add {wire} master {bridge} up {peer}"));
+        // Who is still detecting duplicates of its link-local address asks nobody for a neighbour.
+        if addresses.iter().any(|address| address.contains(':')) {
+            command(&pod.netns, "sysctl", "-qw net.ipv6.conf.eth0.accept_dad=0");
+        }
+        command(&pod.netns, "ip", "link set eth0 up");
+        for address in addresses {
+            let nodad = if address.contains(':') { " nodad" } else { "" };
+            command(&pod.netns, "ip", &format!("address add {address} dev eth0{nodad}"));
+        }
+        pod
+    }
+
     /// One call of the plugin.
     #[must_use]
     pub fn call(&self, verb: &str, environment: &Environment, conf: &Value) -> Answer {
@@ -149,37 +172,59 @@ impl World {
     /// One call that is killed after its n-th system call of those that may change something.
     #[must_use]
     pub fn call_killed(&self, verb: &str, environment: &Environment, conf: &Value, point: usize) -> Outcome {
-        let mut command = Command::new(&self.program);
-        environment.apply(&mut command, &self.plugins(), verb);
-        kill_after(&self.node, command, conf.to_string().as_bytes(), point)
+        kill_after(&self.node, self.command(verb, environment), conf.to_string().as_bytes(), point)
     }
 
     /// One call in which the n-th system call of those that may change something fails.
     #[must_use]
     pub fn call_failing(&self, verb: &str, environment: &Environment, conf: &Value, point: usize) -> Faulted {
+        fail_at(&self.node, self.command(verb, environment), conf.to_string().as_bytes(), point)
+    }
+
+    fn command(&self, verb: &str, environment: &Environment) -> Command {
         let mut command = Command::new(&self.program);
         environment.apply(&mut command, &self.plugins(), verb);
-        fail_at(&self.node, command, conf.to_string().as_bytes(), point)
+        command
+    }
+
+    /// A call that has to succeed.
+    ///
+    /// # Panics
+    /// With the plugin's message if it does not.
+    #[track_caller]
+    pub fn done(&self, verb: &str, environment: &Environment, conf: &Value) -> Answer {
+        let answer = self.call(verb, environment, conf);
+        assert_eq!(answer.status, Some(0), "{verb}: {} {}", answer.stdout, answer.stderr);
+        answer
     }
 
     /// An ADD that has to succeed.
     ///
     /// # Panics
     /// With the plugin's message if it does not.
+    #[track_caller]
     pub fn add(&self, pod: &Pod, conf: &Value) -> Answer {
-        let answer = self.call("ADD", &pod.environment(), conf);
-        assert_eq!(answer.status, Some(0), "ADD: {} {}", answer.stdout, answer.stderr);
-        answer
+        self.done("ADD", &pod.environment(), conf)
     }
 
     /// A DEL that has to succeed.
     ///
     /// # Panics
     /// With the plugin's message if it does not.
+    #[track_caller]
     pub fn del(&self, pod: &Pod, conf: &Value) {
-        let answer = self.call("DEL", &pod.environment(), conf);
-        assert_eq!(answer.status, Some(0), "DEL: {} {}", answer.stdout, answer.stderr);
+        let answer = self.done("DEL", &pod.environment(), conf);
         assert_eq!(answer.stdout, Value::Null, "DEL prints nothing");
+    }
+
+    /// A GC that finds no attachment valid, and has to succeed.
+    ///
+    /// # Panics
+    /// With the plugin's message if it does not.
+    #[track_caller]
+    pub fn collect(&self, conf: &Value) {
+        let conf = laid_over(conf.clone(), json!({"cni.dev/valid-attachments": []}));
+        self.done("GC", &Environment::none(), &conf);
     }
 
     /// `ip <arguments>` on the node.
@@ -199,13 +244,22 @@ impl World {
         let mut state = BTreeMap::new();
         let names = [("node", &self.node)].into_iter();
         for (name, netns) in names.chain(pods.iter().map(|pod| (pod.container.as_str(), &pod.netns))) {
-            let settled = snapshot(netns).into_iter().filter(|line| !is_settling(line));
-            state.extend(settled.map(|line| (format!("{name} {line}"), String::new())));
+            let lines = snapshot(netns).into_iter();
+            state.extend(lines.map(|line| (format!("{name} {line}"), String::new())));
         }
         for folder in ["networks", "pods", "sticky"] {
             files(&self.path(folder), folder, &mut state);
         }
         State(state)
+    }
+
+    /// The same without the fixtures, which outlive pods.
+    ///
+    /// # Panics
+    /// If the kernel refuses to answer.
+    #[must_use]
+    pub fn lasting(&self, pods: &[&Pod]) -> State {
+        self.state(pods).without(is_fixture)
     }
 }
 
@@ -272,11 +326,6 @@ pub fn is_fixture(line: &str) -> bool {
     of_bridge || folder || line.ends_with("/lock") || line.contains("/last.") || line.starts_with("sticky")
 }
 
-/// What the kernel makes by itself, some time after a link came up: link-local addresses and their routes.
-fn is_settling(line: &str) -> bool {
-    ["address fe80:", "route fe80:", "route ff00::/8"].iter().any(|start| line.starts_with(start))
-}
-
 /// Lays the keys of one object over another's.
 #[must_use]
 pub fn laid_over(mut base: Value, edit: Value) -> Value {
@@ -292,15 +341,16 @@ pub fn laid_over(mut base: Value, edit: Value) -> Value {
     base
 }
 
-/// Runs a command inside a namespace.
+/// Runs a command inside a namespace; returns what it printed.
 ///
 /// # Panics
 /// If it fails; its message is shown.
-pub fn command(netns: &Netns, program: &str, arguments: &str) {
+pub fn command(netns: &Netns, program: &str, arguments: &str) -> String {
     let run = || Command::new(program).args(arguments.split_whitespace()).output();
     let output = netns.run(run).expect("enter the namespace");
     let output = output.unwrap_or_else(|error| unreachable!("start {program}: {error}"));
     assert!(output.status.success(), "{program} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// The kernel's state of one namespace as lines, read by our own netlink code.

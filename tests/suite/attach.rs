@@ -1,7 +1,7 @@
 //! The walking skeleton: a pod gets its planes, every address is learnt, its bootstrap is written, and DEL leaves nothing.
 
 use serde_json::{Value, json};
-use testbed::world::{World, is_fixture};
+use testbed::world::World;
 
 /// `INSTANCE_IPS` of the one bootstrap that lies below the world's folder.
 fn instance_ips(world: &World, directory: &str) -> String {
@@ -14,7 +14,7 @@ fn instance_ips(world: &World, directory: &str) -> String {
 fn a_standalone_pod_gets_its_planes_and_del_leaves_nothing() {
     let world = World::new();
     let pod = world.pod();
-    let before = world.state(&[&pod]);
+    let before = world.lasting(&[&pod]);
     let conf = world.conf(json!({"always": ["control", "media"], "default": ["oam"]}));
 
     let answer = world.add(&pod, &conf);
@@ -28,8 +28,8 @@ fn a_standalone_pod_gets_its_planes_and_del_leaves_nothing() {
     assert_eq!(instance_ips(&world, "uid-c0"), "10.75.0.2,10.80.0.2,10.90.0.2");
     for _ in 0..2 {
         world.del(&pod, &conf);
-        let after = world.state(&[&pod]).without(is_fixture);
-        assert_eq!(before.clone().without(is_fixture).difference(&after), Vec::<String>::new());
+        let after = world.lasting(&[&pod]);
+        assert_eq!(before.difference(&after), Vec::<String>::new());
     }
 }
 
@@ -37,7 +37,7 @@ fn a_standalone_pod_gets_its_planes_and_del_leaves_nothing() {
 fn a_chained_pod_keeps_its_primary_and_the_result_of_the_chain() {
     let world = World::new();
     let (pod, previous) = world.pod_with_primary();
-    let before = world.state(&[&pod]);
+    let before = world.lasting(&[&pod]);
     let conf = world.conf(json!({"default": ["control", "media"], "prevResult": previous}));
 
     let answer = world.add(&pod, &conf);
@@ -49,6 +49,6 @@ fn a_chained_pod_keeps_its_primary_and_the_result_of_the_chain() {
     assert_eq!(pod.interfaces()["control"], ["10.75.0.2/24"]);
     assert_eq!(instance_ips(&world, "uid-c0"), "10.244.0.2,10.75.0.2,10.80.0.2");
     world.del(&pod, &conf);
-    let after = world.state(&[&pod]).without(is_fixture);
-    assert_eq!(before.without(is_fixture).difference(&after), Vec::<String>::new());
+    let after = world.lasting(&[&pod]);
+    assert_eq!(before.difference(&after), Vec::<String>::new());
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use netlink::Netns;
 use serde_json::{Value, json};
 use testbed::probe::{Server, tcp, udp};
-use testbed::world::{Pod, World, command, is_fixture};
+use testbed::world::{Pod, World, command};
 
 const APPLICATION: u16 = 9080;
 const INBOUND: u16 = 15006;
@@ -48,16 +48,8 @@ fn planes(edit: &Value) -> Planes {
 
 /// Somebody on the plane's bridge, with the gateway's address.
 fn neighbour(world: &World, plane: &str, number: u8) -> Pod {
-    let neighbour = world.pod();
-    world.on_node(&format!(
-        "link add n{number} master mp-{plane} up type veth peer name eth0 netns {}",
-        neighbour.netns.path_from_proc().display()
-    ));
-    command(&neighbour.netns, "sysctl", "-qw net.ipv6.conf.eth0.accept_dad=0");
-    command(&neighbour.netns, "ip", "link set eth0 up");
-    command(&neighbour.netns, "ip", &format!("address add 10.{number}.0.1/24 dev eth0"));
-    command(&neighbour.netns, "ip", &format!("-6 address add fd{number}::1/64 dev eth0 nodad"));
-    neighbour
+    let addresses = [format!("10.{number}.0.1/24"), format!("fd{number}::1/64")];
+    world.neighbour(&format!("mp-{plane}"), &addresses.each_ref().map(String::as_str))
 }
 
 impl Planes {
@@ -262,14 +254,14 @@ fn another_meshs_chains_are_named_or_refused_as_the_network_says_and_a_refusal_l
         command(&pod.netns, "nft", "add table ip nat");
         command(&pod.netns, "nft", "add chain ip nat ISTIO_OUTPUT");
         let conf = world.conf(json!({"proxy": {"pods": "all", "otherMesh": setting}}));
-        let before = world.state(&[&pod]).without(is_fixture);
+        let before = world.lasting(&[&pod]);
 
         let answer = world.call("ADD", &pod.environment(), &conf);
 
         assert_eq!(answer.status, status, "{setting}: {}", answer.stdout);
         if setting == "refuse" {
             assert!(answer.message().contains("nat ISTIO_OUTPUT"), "{}", answer.stdout);
-            let after = world.state(&[&pod]).without(is_fixture);
+            let after = world.lasting(&[&pod]);
             assert_eq!(before.difference(&after), Vec::<String>::new());
         } else {
             assert!(answer.stderr.contains("nat ISTIO_OUTPUT"), "{}", answer.stderr);

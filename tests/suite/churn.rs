@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
-use testbed::plugin::Environment;
 use testbed::real::poll::eventually;
 use testbed::trace::Outcome;
-use testbed::world::{Pod, World, is_fixture, laid_over};
+use testbed::world::{Pod, World, laid_over};
 
 const WORKERS: u64 = 4;
 /// How many pods each worker makes; a person with time sets `MULTIPLANE_CHURN`.
@@ -65,7 +64,7 @@ fn live(world: &World, conf: &Value, owners: &Owners, dice: &mut Dice) {
             // Forgotten: its namespace ends, and whoever needs its addresses takes them.
             Outcome::Killed { .. } if dice.below(2) == 0 => return,
             Outcome::Killed { .. } => {}
-            Outcome::Ended { status: 0, .. } => owners.take(&pod),
+            Outcome::Ended { status: Some(0), .. } => owners.take(&pod),
             Outcome::Ended { stdout, .. } => {
                 let answer: Value = serde_json::from_str(&stdout).unwrap();
                 assert_eq!(answer["code"], 11, "{stdout}");
@@ -78,8 +77,7 @@ fn live(world: &World, conf: &Value, owners: &Owners, dice: &mut Dice) {
         if answer.status == Some(0) {
             owners.take(&pod);
             let check = laid_over(conf.clone(), json!({"prevResult": answer.stdout}));
-            let checked = world.call("CHECK", &pod.environment(), &check);
-            assert_eq!(checked.status, Some(0), "{}", checked.stdout);
+            world.done("CHECK", &pod.environment(), &check);
         }
     }
     owners.leave(&pod);
@@ -98,7 +96,7 @@ fn pods_that_come_go_and_are_killed_at_the_same_time_share_no_address_and_leave_
     let first = world.pod();
     world.add(&first, &conf);
     world.del(&first, &conf);
-    let before = world.state(&[]).without(is_fixture);
+    let before = world.lasting(&[]);
     let rounds = std::env::var("MULTIPLANE_CHURN").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
     let owners = Owners::default();
 
@@ -112,11 +110,9 @@ fn pods_that_come_go_and_are_killed_at_the_same_time_share_no_address_and_leave_
         }
     });
 
-    let collect = laid_over(conf.clone(), json!({"cni.dev/valid-attachments": []}));
-    let answer = world.call("GC", &Environment::none(), &collect);
-    assert_eq!(answer.status, Some(0), "{}", answer.stdout);
+    world.collect(&conf);
     // The kernel ends the forgotten pods' namespaces, and with them their links, in its own time.
-    let left = || before.difference(&world.state(&[]).without(is_fixture));
+    let left = || before.difference(&world.lasting(&[]));
     eventually("nothing is left of anybody", || left().is_empty().then_some(()));
     // Every address can be had again.
     let pods: Vec<Pod> = (0..12).map(|_| world.pod()).collect();

@@ -43,8 +43,7 @@ fn both_families_are_leased_until_a_pod_that_ended_without_a_del_gives_way() {
     let mut process = inhabit(&first);
     let path = format!("/proc/{}/ns/net", process.id());
 
-    let added = world.call("ADD", &named(&first, "a").with("CNI_NETNS", &path), &conf);
-    assert_eq!(added.status, Some(0), "{}", added.stdout);
+    world.done("ADD", &named(&first, "a").with("CNI_NETNS", &path), &conf);
     assert_eq!(first.interfaces()["eth0"], ["10.60.0.5/24", "fd00:60::5/64"]);
     assert_eq!(add(&world, &second, "b", &conf).unwrap(), ["10.60.0.6/24", "fd00:60::6/64"]);
     assert_eq!(add(&world, &third, "c", &conf), Err(Some(11)), "control: both live");
@@ -62,7 +61,7 @@ fn a_sticky_pod_has_its_addresses_again_after_a_reboot() {
     add(&world, &first, "a", &conf).unwrap();
     let wanted = add(&world, &second, "b", &conf).unwrap();
     for (pod, name) in [(&first, "a"), (&second, "b")] {
-        assert_eq!(world.call("DEL", &named(pod, name), &conf).status, Some(0));
+        world.done("DEL", &named(pod, name), &conf);
     }
     let state = conf["stateDirectory"].as_str().unwrap();
     std::fs::remove_dir_all(state).unwrap(); // it lies on tmpfs

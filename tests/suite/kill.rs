@@ -3,66 +3,45 @@
 //! By default the binary is killed after each system call that may change something; between two of them the state is the
 //! same. The points that were hit are printed (`--nocapture`).
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use testbed::plugin::Environment;
+use serde_json::json;
 use testbed::real::poll::{PATIENCE, eventually};
 use testbed::trace::Outcome;
-use testbed::world::{Pod, State, World, is_fixture, laid_over};
+use testbed::world::{Pod, World, laid_over};
 
-/// A bound for the loops, far above the number of points of any verb.
-const MOST_POINTS: usize = 2_000;
+use super::points::{self, chained, forget_primary};
 
-/// A chained pod with an adopted primary and two planes, which is the most that ADD has to undo.
-fn chained(world: &World) -> (Pod, Value) {
-    let (pod, previous) = world.pod_with_primary();
-    (pod, world.conf(json!({"default": ["control", "media"], "prevResult": previous})))
-}
-
-fn state(world: &World, pods: &[&Pod]) -> State {
-    world.state(pods).without(is_fixture)
-}
-
-/// Runs `attempt` for each point until the program ends by itself; the names of the calls after which it was killed.
+/// As [`points::every_point`]: where the program ended by itself there was no such point, and it has to have succeeded.
 fn every_point(verb: &str, mut attempt: impl FnMut(usize) -> Outcome) -> usize {
-    let mut hit: BTreeMap<&str, usize> = BTreeMap::new();
-    for point in 1..MOST_POINTS {
-        match attempt(point) {
-            Outcome::Killed { call } => *hit.entry(call).or_default() += 1,
-            Outcome::Ended { status, stdout } => {
-                assert_eq!(status, 0, "an unharmed {verb} succeeds: {stdout}");
-                #[expect(clippy::print_stdout, reason = "which points were hit, for a person who asks")]
-                {
-                    println!("{verb} was killed at {} points: {hit:?}", point - 1);
-                }
-                return point - 1;
-            }
+    points::every_point(&format!("{verb} was killed"), |point| match attempt(point) {
+        Outcome::Killed { call } => Some(call),
+        Outcome::Ended { status, stdout } => {
+            assert_eq!(status, Some(0), "an unharmed {verb} succeeds: {stdout}");
+            None
         }
-    }
-    unreachable!("{verb} has no end within {MOST_POINTS} system calls")
+    })
 }
 
 #[test]
 fn an_add_killed_anywhere_is_cleaned_up_by_the_del_that_follows() {
     let world = World::new();
     // Directories and bridges are fixtures of the node: they exist before the first comparison.
-    let (first, conf) = chained(&world);
+    let (first, conf) = chained(&world, json!({}));
     world.add(&first, &conf);
     world.del(&first, &conf);
 
     let points = every_point("ADD", |point| {
-        let (pod, conf) = chained(&world);
-        let before = state(&world, &[&pod]);
+        let (pod, conf) = chained(&world, json!({}));
+        let before = world.lasting(&[&pod]);
 
         let outcome = world.call_killed("ADD", &pod.environment(), &conf, point);
         // As recorded: after a failed ADD the DEL comes without the previous result.
         world.del(&pod, &laid_over(conf, json!({"prevResult": "DELETE"})));
 
-        let difference = before.difference(&state(&world, &[&pod]));
+        let difference = before.difference(&world.lasting(&[&pod]));
         assert_eq!(difference, Vec::<String>::new(), "killed at point {point} ({outcome:?})");
-        world.on_node(&format!("link del prim{}", &pod.container[1..]));
+        forget_primary(&world, &pod);
         outcome
     });
 
@@ -76,19 +55,17 @@ fn an_add_killed_anywhere_is_collected_when_its_namespace_is_gone() {
     let first = world.pod();
     world.add(&first, &conf);
     world.del(&first, &conf);
-    let before = state(&world, &[]);
+    let before = world.lasting(&[]);
 
     every_point("ADD", |point| {
         let pod = world.pod();
         let outcome = world.call_killed("ADD", &pod.environment(), &conf, point);
         drop(pod);
-        let collect = laid_over(conf.clone(), json!({"cni.dev/valid-attachments": []}));
-        let answer = world.call("GC", &Environment::none(), &collect);
-        assert_eq!(answer.status, Some(0), "{}", answer.stdout);
+        world.collect(&conf);
         // The kernel ends a namespace some time after its last user.
         let deadline = Instant::now() + PATIENCE;
-        while before != state(&world, &[]) {
-            let left = before.difference(&state(&world, &[]));
+        while before != world.lasting(&[]) {
+            let left = before.difference(&world.lasting(&[]));
             assert!(Instant::now() < deadline, "killed at point {point} ({outcome:?}): {left:#?}");
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -101,16 +78,16 @@ fn a_del_killed_anywhere_is_finished_by_the_next_one() {
     let world = World::new();
 
     let points = every_point("DEL", |point| {
-        let (pod, conf) = chained(&world);
-        let before = state(&world, &[&pod]);
+        let (pod, conf) = chained(&world, json!({}));
+        let before = world.lasting(&[&pod]);
         world.add(&pod, &conf);
 
         let outcome = world.call_killed("DEL", &pod.environment(), &conf, point);
         world.del(&pod, &conf);
 
-        let difference = before.difference(&state(&world, &[&pod]));
+        let difference = before.difference(&world.lasting(&[&pod]));
         assert_eq!(difference, Vec::<String>::new(), "killed at point {point} ({outcome:?})");
-        world.on_node(&format!("link del prim{}", &pod.container[1..]));
+        forget_primary(&world, &pod);
         outcome
     });
 

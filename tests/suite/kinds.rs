@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
 use testbed::probe::{Server, tcp, udp};
-use testbed::world::{Pod, World, command, is_fixture};
+use testbed::world::{Pod, World, command};
 
 const PORT: u16 = 9080;
 
@@ -39,8 +39,8 @@ fn check_and_delete(world: &World, pods: &[&Pod], conf: &Value) {
         world.del(pod, conf);
         assert!(pod.interfaces().is_empty(), "{:?}", pod.interfaces());
     }
-    let left = world.state(&[]).without(is_fixture);
-    let nothing = World::new().state(&[]).without(is_fixture);
+    let left = world.lasting(&[]);
+    let nothing = World::new().lasting(&[]);
     let ours: Vec<String> =
         nothing.difference(&left).into_iter().filter(|line| line.contains("mp")).collect();
     assert_eq!(ours, Vec::<String>::new());
@@ -89,16 +89,27 @@ fn a_bridge_that_is_the_gateway_answers_on_the_node_in_both_families() {
 #[test]
 fn an_uplink_carries_a_bridge_plane_to_the_next_node() {
     let (one, two) = linked_worlds();
-    let range = |start: u8| json!({"ranges": [[{"subnet": "10.60.0.0/24", "rangeStart": format!("10.60.0.{start}")}]], "scope": "node"});
-    let plane = |start| json!({"kind": "bridge", "bridge": "mp-p", "uplink": "wire", "ipam": range(start)});
+    let plane =
+        |start| json!({"kind": "bridge", "bridge": "mp-p", "uplink": "wire", "ipam": addresses_from(start)});
+    carries_pods_of_both(&one, &two, [plane(10), plane(100)]);
+}
+
+/// A share of the subnet that one of two nodes gives addresses from.
+fn addresses_from(start: u8) -> Value {
+    json!({"ranges": [[{"subnet": "10.60.0.0/24", "rangeStart": format!("10.60.0.{start}")}]], "scope": "node"})
+}
+
+/// A pod on each node, by the node's own form of the plane, and the one reaches the other.
+fn carries_pods_of_both(one: &World, two: &World, planes: [Value; 2]) {
+    let [conf_one, conf_two] =
+        [(one, &planes[0]), (two, &planes[1])].map(|(world, plane)| conf(world, plane.clone()));
     let (pod, far) = (one.pod(), two.pod());
-    let (conf_one, conf_two) = (conf(&one, plane(10)), conf(&two, plane(100)));
     one.add(&pod, &conf_one);
     two.add(&far, &conf_two);
 
     assert!(reaches(&pod, &far));
-    check_and_delete(&one, &[&pod], &conf_one);
-    check_and_delete(&two, &[&far], &conf_two);
+    check_and_delete(one, &[&pod], &conf_one);
+    check_and_delete(two, &[&far], &conf_two);
 }
 
 #[test]
@@ -150,17 +161,10 @@ fn a_vxlan_plane_carries_pods_of_two_nodes() {
     two.on_node("address add 192.0.2.2/24 dev wire");
     let plane = |local: &str, remote: &str, start: u8| {
         json!({"kind": "vxlan", "bridge": "mp-p", "vni": 42, "local": local, "remotes": [remote], "mtu": 1450,
-            "ipam": {"ranges": [[{"subnet": "10.60.0.0/24", "rangeStart": format!("10.60.0.{start}")}]], "scope": "node"}})
+            "ipam": addresses_from(start)})
     };
-    let conf_one = conf(&one, plane("192.0.2.1", "192.0.2.2", 10));
-    let conf_two = conf(&two, plane("192.0.2.2", "192.0.2.1", 100));
-    let (pod, far) = (one.pod(), two.pod());
-    one.add(&pod, &conf_one);
-    two.add(&far, &conf_two);
-
-    assert!(reaches(&pod, &far));
-    check_and_delete(&one, &[&pod], &conf_one);
-    check_and_delete(&two, &[&far], &conf_two);
+    let planes = [plane("192.0.2.1", "192.0.2.2", 10), plane("192.0.2.2", "192.0.2.1", 100)];
+    carries_pods_of_both(&one, &two, planes);
 }
 
 #[test]
@@ -194,23 +198,19 @@ fn a_pod_keeps_its_derived_mac_and_gives_way_while_its_old_sandbox_has_it() {
     );
     let mac = |pod: &Pod| testbed::iproute::ip(&pod.netns, "link show eth0")[0]["address"].clone();
     let of_one_name = |pod: &Pod| pod.environment().of_pod("web-0", "uid-web-0");
-    let add = |pod: &Pod| {
-        let answer = world.call("ADD", &of_one_name(pod), &conf);
-        assert_eq!(answer.status, Some(0), "{}", answer.stdout);
-    };
+    let done = |verb: &str, pod: &Pod| drop(world.done(verb, &of_one_name(pod), &conf));
     let (first, second, third) = (world.pod(), world.pod(), world.pod());
 
-    add(&first);
-    add(&second);
+    done("ADD", &first);
+    done("ADD", &second);
     assert_ne!(mac(&first), mac(&second), "the old sandbox still has it");
     for pod in [&first, &second] {
-        assert_eq!(world.call("DEL", &of_one_name(pod), &conf).status, Some(0));
+        done("DEL", pod);
     }
-    let before = world.call("ADD", &of_one_name(&first), &conf);
-    assert_eq!(before.status, Some(0), "{}", before.stdout);
+    done("ADD", &first);
     let kept = mac(&first);
-    assert_eq!(world.call("DEL", &of_one_name(&first), &conf).status, Some(0));
-    add(&third);
+    done("DEL", &first);
+    done("ADD", &third);
     assert_eq!(mac(&third), kept, "a restarted pod keeps its address");
 }
 

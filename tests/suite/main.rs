@@ -12,6 +12,7 @@ mod ipam;
 mod kill;
 mod kinds;
 mod lifecycle;
+mod points;
 mod real_parts;
 mod recorded;
 mod routing;

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use testbed::plugin::Environment;
-use testbed::world::{Pod, World, is_fixture, laid_over};
+use testbed::world::{Pod, World, laid_over};
 
 const ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 const UID: &str = "0f3f9c5e-6b0e-4c8f-9b6e-5b7e6a1d2c3b";
@@ -48,16 +48,14 @@ fn a_kubelets_call_is_served_whatever_the_order_of_its_arguments() {
         let call = kubelet(&container, &pod, rotation);
         let conf = conf(&world, &previous, "control@ctl0,media");
 
-        let answer = world.call("ADD", &call, &conf);
-
-        assert_eq!(answer.status, Some(0), "{}", answer.stdout);
+        world.done("ADD", &call, &conf);
         assert_eq!(pod.interfaces().keys().collect::<Vec<_>>(), ["ctl0", "eth0", "media"]);
         let text = bootstrap(&world);
         assert!(text.contains("\"web-0\"") && text.contains("\"default\""), "{text}");
         // A failed or finished sandbox gets DEL without `prevResult`, two or three times.
         let again = laid_over(conf, json!({"prevResult": "DELETE"}));
         for _ in 0..3 {
-            assert_eq!(world.call("DEL", &call, &again).status, Some(0));
+            world.done("DEL", &call, &again);
         }
         assert_eq!((pod.interfaces().len(), bootstrap(&world)), (1, String::new()));
     }
@@ -73,9 +71,7 @@ fn inside_multus_delegates_keys_stand_twice_and_the_log_says_where_to_stand_inst
     );
     let call = kubelet(SANDBOX, &pod, 0).with("CNI_ARGS", &twice);
 
-    let answer = world.call("ADD", &call, &world.conf(json!({"prevResult": previous})));
-
-    assert_eq!(answer.status, Some(0), "{}", answer.stdout);
+    let answer = world.done("ADD", &call, &world.conf(json!({"prevResult": previous})));
     assert!(answer.stderr.contains("after multus in the conflist"), "{}", answer.stderr);
     assert!(pod.interfaces().contains_key("control"));
     let (other, previous) = world.pod_with_primary();
@@ -96,7 +92,7 @@ fn a_key_with_two_values_is_refused_by_add_and_forgiven_by_del() {
 
     assert_eq!(refused.code(), Some(4), "{}", refused.stdout);
     assert!(refused.message().contains("K8S_POD_UID"), "{}", refused.message());
-    assert_eq!(world.call("DEL", &call, &conf).status, Some(0));
+    world.done("DEL", &call, &conf);
     assert_eq!(before.difference(&world.state(&[&pod])), Vec::<String>::new());
 }
 
@@ -144,12 +140,11 @@ fn late_dels_of_dead_sandboxes_leave_the_living_one_alone() {
     let late = |container: &str, pod: &Pod| {
         let call = kubelet(container, pod, 1).with("CNI_NETNS", "");
         let conf = laid_over(conf_of(&Value::Null), json!({"prevResult": "DELETE"}));
-        assert_eq!(world.call("DEL", &call, &conf).status, Some(0));
+        world.done("DEL", &call, &conf);
     };
     for (container, pod, previous) in &sandboxes {
         // kubelet sends the DEL of the sandbox that died, 0.2 s later the ADD of the next.
-        let answer = world.call("ADD", &kubelet(container, pod, 2), &conf_of(previous));
-        assert_eq!(answer.status, Some(0), "{}", answer.stdout);
+        world.done("ADD", &kubelet(container, pod, 2), &conf_of(previous));
         if container != "sandbox2" {
             late(container, pod);
         }
@@ -166,7 +161,7 @@ fn late_dels_of_dead_sandboxes_leave_the_living_one_alone() {
     assert_eq!(before.difference(&world.state(&[living])), Vec::<String>::new());
     let (container, pod, _) = &sandboxes[2];
     late(container, pod);
-    let left = world.state(&[]).without(is_fixture);
+    let left = world.lasting(&[]);
     let ours = left.lines().filter(|line| line.contains(container.as_str()) || line.contains(UID)).count();
     assert_eq!(ours, 0, "control: its own DEL does take it away");
 }

@@ -37,17 +37,8 @@ fn planes(default_of_second: bool) -> Planes {
     let pod = world.pod();
     world.add(&pod, &world.conf(edit));
     let routers = [("mp-control", 75), ("mp-media", 80)].map(|(bridge, second)| {
-        let router = world.pod();
-        let name = format!("r{second}");
-        world.on_node(&format!(
-            "link add {name} master {bridge} up type veth peer name eth0 netns {}",
-            router.netns.path_from_proc().display()
-        ));
-        // A router that is still detecting duplicates of its link-local address asks nobody for a neighbour.
-        command(&router.netns, "sysctl", "-qw net.ipv6.conf.eth0.accept_dad=0");
-        command(&router.netns, "ip", "link set eth0 up");
-        command(&router.netns, "ip", &format!("address add 10.{second}.0.1/24 dev eth0"));
-        command(&router.netns, "ip", &format!("-6 address add fd{second}::1/64 dev eth0 nodad"));
+        let addresses = [format!("10.{second}.0.1/24"), format!("fd{second}::1/64")];
+        let router = world.neighbour(bridge, &addresses.each_ref().map(String::as_str));
         command(&router.netns, "ip", &format!("address add 10.1{second}.0.9/32 dev lo"));
         command(&router.netns, "ip", &format!("-6 address add fd01:{second}::9/128 dev lo"));
         router
@@ -162,14 +153,7 @@ fn planes_with_the_same_subnet_answer_each_by_its_own_link() {
 
     // The same client address on both planes: only the link can tell which is meant.
     for (name, own) in [("one", "10.60.0.10"), ("two", "10.60.0.20")] {
-        let client = world.pod();
-        let netns = client.netns.path_from_proc();
-        world.on_node(&format!(
-            "link add c{name} master mp-{name} up type veth peer name eth0 netns {}",
-            netns.display()
-        ));
-        command(&client.netns, "ip", "link set eth0 up");
-        command(&client.netns, "ip", "address add 10.60.0.99/24 dev eth0");
+        let client = world.neighbour(&format!("mp-{name}"), &["10.60.0.99/24"]);
         let _server = Server::start(&pod.netns, ip(own), PORT);
         assert_eq!(tcp(&client.netns, at(own)), Some(ip("10.60.0.99")), "{name}");
         assert_eq!(udp(&client.netns, at(own)), Some(ip("10.60.0.99")), "{name}");
@@ -187,14 +171,7 @@ fn a_wildcard_udp_server_answers_remote_clients_where_the_plane_has_routes_to_th
         let (pod, previous) = world.pod_with_primary();
         world
             .add(&pod, &world.conf(json!({"planes": [plane], "default": ["media"], "prevResult": previous})));
-        let router = world.pod();
-        let netns = router.netns.path_from_proc();
-        world.on_node(&format!(
-            "link add r80 master mp-media up type veth peer name eth0 netns {}",
-            netns.display()
-        ));
-        command(&router.netns, "ip", "link set eth0 up");
-        command(&router.netns, "ip", "address add 10.80.0.1/24 dev eth0");
+        let router = world.neighbour("mp-media", &["10.80.0.1/24"]);
         command(&router.netns, "ip", "address add 10.180.0.9/32 dev lo");
         let _server = Server::start(&pod.netns, ip("0.0.0.0"), PORT);
 
@@ -211,13 +188,7 @@ fn a_wildcard_udp_server_answers_remote_clients_where_the_plane_has_routes_to_th
 fn a_router_advertisement_changes_nothing_on_a_plane() {
     let planes = planes(false);
     // The control: an interface on the same bridge, as the kernel makes it.
-    let plain = planes.world.pod();
-    let netns = plain.netns.path_from_proc();
-    planes.world.on_node(&format!(
-        "link add plain master mp-media up type veth peer name eth0 netns {}",
-        netns.display()
-    ));
-    command(&plain.netns, "ip", "link set eth0 up");
+    let plain = planes.world.neighbour("mp-media", &[]);
     let seen = |netns| (iproute::addresses(netns), iproute::ip(netns, "-6 route show default"));
     let before = seen(&planes.pod.netns);
 

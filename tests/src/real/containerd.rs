@@ -172,8 +172,6 @@ fn sandbox_config(pod: &PodSpec) -> PodSandboxConfig {
             attempt: pod.attempt,
         }),
         hostname: pod.name.clone(),
-        log_directory: String::new(),
-        labels: HashMap::new(),
         annotations: pod.annotations.clone(),
         linux: Some(super::cri::Empty {}),
     }

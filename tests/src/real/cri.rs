@@ -38,12 +38,6 @@ pub struct PodSandboxConfig {
     /// The pod's host name.
     #[prost(string, tag = "2")]
     pub hostname: String,
-    /// Where container logs go.
-    #[prost(string, tag = "3")]
-    pub log_directory: String,
-    /// Labels.
-    #[prost(map = "string, string", tag = "6")]
-    pub labels: HashMap<String, String>,
     /// Annotations: reach the plugin as `io.kubernetes.cri.pod-annotations`.
     #[prost(map = "string, string", tag = "7")]
     pub annotations: HashMap<String, String>,
@@ -116,35 +110,6 @@ struct ListPodSandboxResponse {
     /// `PodSandbox`, whose first field is its ID as well.
     #[prost(message, repeated, tag = "1")]
     items: Vec<PodSandboxId>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StatusResponse {
-    #[prost(message, optional, tag = "1")]
-    status: Option<RuntimeStatus>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct RuntimeStatus {
-    #[prost(message, repeated, tag = "1")]
-    conditions: Vec<RuntimeCondition>,
-}
-
-/// `RuntimeCondition`: `NetworkReady` is the one that CNI decides.
-#[derive(Clone, PartialEq, Message)]
-pub struct RuntimeCondition {
-    /// `RuntimeReady` or `NetworkReady`.
-    #[prost(string, tag = "1")]
-    pub r#type: String,
-    /// Whether it holds.
-    #[prost(bool, tag = "2")]
-    pub status: bool,
-    /// One word.
-    #[prost(string, tag = "3")]
-    pub reason: String,
-    /// One line.
-    #[prost(string, tag = "4")]
-    pub message: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -257,17 +222,6 @@ impl Cri {
         let info = response.info.get("info").map_or("null", String::as_str);
         let info = serde_json::from_str(info).map_err(|error| Status::internal(error.to_string()))?;
         Ok(SandboxStatus { addresses, info })
-    }
-
-    /// The `NetworkReady` condition of `Status`.
-    ///
-    /// # Errors
-    /// If the runtime does not answer.
-    pub fn network_ready(&self) -> Result<RuntimeCondition, Status> {
-        let response: StatusResponse = self.call("RuntimeService/Status", Empty {})?;
-        let conditions = response.status.unwrap_or_default().conditions;
-        let network = conditions.into_iter().find(|condition| condition.r#type == "NetworkReady");
-        network.ok_or_else(|| Status::not_found("no NetworkReady among the conditions"))
     }
 
     /// Whether the runtime's CRI side knows an image.

@@ -15,24 +15,21 @@ use super::{http, parts};
 /// The user that sidecars run as.
 pub const PROXY_UID: u32 = 1337;
 
+/// Port of the admin interface on 127.0.0.1, as our bootstraps have it.
+const ADMIN_PORT: u16 = 15000;
+
 /// How an Envoy is started.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// User and group.
-    pub uid: u32,
     /// `ulimit -n`; `None` keeps the test run's own.
     pub open_files: Option<u64>,
     /// Worker threads.
     pub concurrency: u32,
-    /// Port of the admin interface on 127.0.0.1, as the bootstrap has it.
-    pub admin_port: u16,
-    /// Further arguments.
-    pub arguments: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { uid: PROXY_UID, open_files: None, concurrency: 1, admin_port: 15000, arguments: Vec::new() }
+        Self { open_files: None, concurrency: 1 }
     }
 }
 
@@ -55,14 +52,14 @@ impl Envoy {
         // Hot restart would share memory by a name that all Envoys of this machine have in common.
         command.args(["--disable-hot-restart", "--log-level", "warning"]);
         command.args(["--concurrency", &options.concurrency.to_string()]).arg("-c").arg(bootstrap);
-        command.args(&options.arguments).uid(options.uid).gid(options.uid).current_dir("/").env_clear();
+        command.uid(PROXY_UID).gid(PROXY_UID).current_dir("/").env_clear();
         if let Some(limit) = options.open_files {
             limit_open_files(&mut command, limit);
         }
         let envoy = Self {
             process: Process::start(netns, "envoy", command),
             netns: Netns::open(&netns.path_from_proc()).expect("open the namespace once more"),
-            admin: SocketAddr::from((Ipv4Addr::LOCALHOST, options.admin_port)),
+            admin: SocketAddr::from((Ipv4Addr::LOCALHOST, ADMIN_PORT)),
         };
         eventually("Envoy's admin interface answers", || {
             assert_eq!(envoy.process.exit_status(), None, "Envoy ended:\n{}", envoy.process.output());

@@ -11,8 +11,6 @@ use netlink::Netns;
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// The header lines as they came.
-    pub head: String,
     /// The body.
     pub body: String,
 }
@@ -46,7 +44,7 @@ fn parse(answer: &[u8]) -> Option<Response> {
     let body = &answer[end + 4..];
     let is_chunked = head.to_ascii_lowercase().contains("\r\ntransfer-encoding: chunked");
     let body = if is_chunked { join_chunks(body)? } else { body.to_vec() };
-    Some(Response { status, head, body: String::from_utf8_lossy(&body).into_owned() })
+    Some(Response { status, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 /// RFC 9112, section 7.1.

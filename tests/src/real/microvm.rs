@@ -85,16 +85,6 @@ impl MicroVm {
         }
     }
 
-    /// Adds a file or folder, such as golden files, under the path it has here.
-    ///
-    /// # Panics
-    /// If it cannot be copied.
-    pub fn add_tree(&self, path: &Path) {
-        let target = self.guest(path.to_str().expect("test paths are text"));
-        std::fs::create_dir_all(target.parent().expect("a path in the guest")).expect("make a folder");
-        run(Command::new("cp").arg("-rT").arg(path).arg(target));
-    }
-
     /// Boots, runs a shell script, powers off.
     ///
     /// # Panics

@@ -12,8 +12,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-use super::poll::eventually;
-
 /// A running peer.
 #[derive(Debug)]
 pub struct Process {
@@ -60,17 +58,8 @@ impl Process {
         *self.exit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until it ends by itself.
-    ///
-    /// # Panics
-    /// If it does not within the usual patience.
-    #[must_use]
-    pub fn wait(&self) -> ExitStatus {
-        eventually(&format!("{} ends", self.name), || self.exit_status())
-    }
-
     /// Sends a signal; none is sent to a process that has ended, whose ID may be another's by now.
-    pub fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: Signal) {
         let exit = self.exit.lock().unwrap_or_else(PoisonError::into_inner);
         if exit.is_none() {
             let _ = kill(self.pid, signal); // it may be ending at this moment

@@ -9,7 +9,7 @@ use super::{ANNOTATIONS, Scene, faults_of_message, of_kind, plane};
 #[track_caller]
 fn refused(scene: &Scene, edit: Value, code: u64, words: [&str; 3]) {
     let answer = scene.add(edit.clone());
-    let after = scene.world.state(&[&scene.pod]).without(is_fixture);
+    let after = scene.world.lasting(&[&scene.pod]);
     assert_eq!(faults_of_message(&answer, code, words), Vec::<String>::new(), "{edit}");
     assert_eq!(scene.before.clone().without(is_fixture).difference(&after), Vec::<String>::new(), "{edit}");
 }

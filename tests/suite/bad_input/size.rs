@@ -52,15 +52,12 @@ fn the_largest_annotations_that_kubernetes_allows_are_served() {
     let conf = scene.conf(json!({"runtimeConfig": {ANNOTATIONS: {
         "kubectl.kubernetes.io/last-applied-configuration": manifest, PLANES: "media"}}}));
 
-    let answer = scene.world.call("ADD", &scene.pod.environment(), &conf);
-
-    assert_eq!(answer.status, Some(0), "{}", answer.stdout);
+    let answer = scene.world.done("ADD", &scene.pod.environment(), &conf);
     assert!(scene.pod.interfaces().contains_key("media"));
     let check = laid_over(conf.clone(), json!({"prevResult": answer.stdout}));
-    assert_eq!(scene.world.call("CHECK", &scene.pod.environment(), &check).status, Some(0));
+    scene.world.done("CHECK", &scene.pod.environment(), &check);
     scene.world.del(&scene.pod, &conf);
-    let saved =
-        scene.before.difference(&scene.world.state(&[&scene.pod]).without(testbed::world::is_fixture));
+    let saved = scene.before.difference(&scene.world.lasting(&[&scene.pod]));
     assert_eq!(saved, Vec::<String>::new());
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use testbed::iproute;
-use testbed::world::{World, command, is_fixture};
+use testbed::world::{World, command};
 
 use super::{VERSIONS, assert_refused, conf_of};
 
@@ -12,9 +12,7 @@ fn a1_the_interface_is_made_in_the_namespace_under_the_given_name() {
     let pod = world.pod();
     let environment = pod.environment().with("CNI_IFNAME", "net7");
 
-    let answer = world.call("ADD", &environment, &conf_of(&world, "1.1.0"));
-
-    assert_eq!(answer.status, Some(0), "{}", answer.stdout);
+    world.done("ADD", &environment, &conf_of(&world, "1.1.0"));
     assert_eq!(pod.interfaces().keys().collect::<Vec<_>>(), ["net7"]);
 }
 
@@ -23,14 +21,14 @@ fn a1_a_name_that_is_taken_is_an_error_and_the_taker_is_unharmed() {
     let world = World::new();
     let pod = world.pod();
     command(&pod.netns, "ip", "link add eth0 type veth peer name other");
-    let before = world.state(&[&pod]);
+    let before = world.lasting(&[&pod]);
 
     let answer = world.call("ADD", &pod.environment(), &conf_of(&world, "1.1.0"));
 
     assert_ne!(answer.status, Some(0));
     assert!(answer.message().contains("eth0"), "{}", answer.message());
-    let after = world.state(&[&pod]).without(is_fixture);
-    assert_eq!(before.without(is_fixture).difference(&after), Vec::<String>::new());
+    let after = world.lasting(&[&pod]);
+    assert_eq!(before.difference(&after), Vec::<String>::new());
 }
 
 #[test]
@@ -108,7 +106,7 @@ fn a4_a_second_add_of_a_living_attachment_is_refused_without_harm() {
 fn a5_an_add_that_fails_half_way_leaves_nothing() {
     let world = World::new();
     let (pod, previous) = world.pod_with_primary();
-    let before = world.state(&[&pod]);
+    let before = world.lasting(&[&pod]);
     let wan = json!({"name": "wan", "kind": "macvlan", "master": "nowhere",
         "ipam": {"ranges": ["10.99.0.0/24"], "scope": "node"}});
     let mut conf = world.conf(json!({"default": ["control", "wan"], "prevResult": previous}));
@@ -118,8 +116,8 @@ fn a5_an_add_that_fails_half_way_leaves_nothing() {
 
     assert_ne!(answer.status, Some(0));
     assert!(answer.message().contains("nowhere"), "{}", answer.message());
-    let after = world.state(&[&pod]).without(is_fixture);
-    assert_eq!(before.without(is_fixture).difference(&after), Vec::<String>::new());
+    let after = world.lasting(&[&pod]);
+    assert_eq!(before.difference(&after), Vec::<String>::new());
 }
 
 #[test]

@@ -120,6 +120,5 @@ fn c7_check_needs_the_variables_of_add_but_no_path() {
 
     let missing = world.call("CHECK", &pod.environment().without("CNI_NETNS"), &conf);
     assert_refused(&missing, 4, &["CNI_NETNS"]);
-    let no_path = world.call("CHECK", &pod.environment().with("CNI_PATH", ""), &conf);
-    assert_eq!(no_path.status, Some(0), "{}", no_path.stdout);
+    world.done("CHECK", &pod.environment().with("CNI_PATH", ""), &conf);
 }

@@ -1,21 +1,15 @@
 //! D1 to D7.
 
 use serde_json::{Value, json};
-use testbed::world::{Pod, World, command, is_fixture};
+use testbed::world::{Pod, World, command};
 
-use super::conf_of;
+use super::{assert_nothing_left, conf_of};
 
 fn attached(world: &World) -> (Pod, Value) {
     let pod = world.pod();
     let conf = world.conf(json!({"always": ["control", "media"], "default": []}));
     world.add(&pod, &conf);
     (pod, conf)
-}
-
-/// Nothing of ours is left on the node or in the folders.
-fn assert_nothing_left(world: &World) {
-    let left = world.state(&[]).without(is_fixture);
-    assert_eq!(World::new().state(&[]).without(is_fixture).difference(&left), Vec::<String>::new());
 }
 
 #[test]
@@ -57,9 +51,7 @@ fn d2_without_state_the_links_go_and_the_addresses_are_nobodys() {
     assert!(!world.path("pods/uid-c0").exists());
     // A lease without a record is found by name only in a directory that may hold thousands: it is left to whoever
     // needs the address, and to GC.
-    let all = testbed::world::laid_over(conf, json!({"cni.dev/valid-attachments": []}));
-    let gc = world.call("GC", &testbed::plugin::Environment::none(), &all);
-    assert_eq!(gc.status, Some(0), "{}", gc.stdout);
+    world.collect(&conf);
     assert_nothing_left(&world);
 }
 
@@ -122,15 +114,15 @@ fn a_late_del_of_the_dead_sandbox_does_not_touch_the_living_pod() {
     let conf = conf_of(&world, "1.1.0");
     let (old, new) = (world.pod(), world.pod());
     let same_pod = |pod: &Pod| pod.environment().of_pod("web-0", "uid-of-web-0");
-    assert_eq!(world.call("ADD", &same_pod(&old), &conf).status, Some(0));
-    assert_eq!(world.call("DEL", &same_pod(&old), &conf).status, Some(0));
-    assert_eq!(world.call("ADD", &same_pod(&new), &conf).status, Some(0));
+    world.done("ADD", &same_pod(&old), &conf);
+    world.done("DEL", &same_pod(&old), &conf);
+    world.done("ADD", &same_pod(&new), &conf);
     let before = world.state(&[&new]);
 
     // As recorded: the first container's ID, no namespace, no previous result, the UID of the pod that now lives.
     for _ in 0..3 {
         let late = same_pod(&old).with("CNI_NETNS", "");
-        assert_eq!(world.call("DEL", &late, &conf).status, Some(0));
+        world.done("DEL", &late, &conf);
     }
 
     assert!(world.path("pods/uid-of-web-0/envoy.json").exists());
@@ -143,10 +135,10 @@ fn an_old_sandbox_that_was_never_deleted_goes_without_the_new_ones_file() {
     let conf = conf_of(&world, "1.1.0");
     let (old, new) = (world.pod(), world.pod());
     let same_pod = |pod: &Pod| pod.environment().of_pod("web-0", "uid-of-web-0");
-    assert_eq!(world.call("ADD", &same_pod(&old), &conf).status, Some(0));
-    assert_eq!(world.call("ADD", &same_pod(&new), &conf).status, Some(0));
+    world.done("ADD", &same_pod(&old), &conf);
+    world.done("ADD", &same_pod(&new), &conf);
 
-    assert_eq!(world.call("DEL", &same_pod(&old).with("CNI_NETNS", ""), &conf).status, Some(0));
+    world.done("DEL", &same_pod(&old).with("CNI_NETNS", ""), &conf);
 
     let text = std::fs::read_to_string(world.path("pods/uid-of-web-0/envoy.json")).unwrap();
     assert!(text.contains("\"INSTANCE_IPS\": \"10.75.0.3\""), "{text}");

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use testbed::plugin::Environment;
-use testbed::world::{World, is_fixture, laid_over};
+use testbed::world::{World, laid_over};
 
-use super::{assert_refused, conf_of};
+use super::{assert_nothing_left, assert_refused, conf_of};
 
 fn gc(world: &World, conf: &Value, edit: Value) -> testbed::plugin::Answer {
     world.call("GC", &Environment::none(), &laid_over(conf.clone(), edit))
@@ -65,8 +65,7 @@ fn x3_stale_attachments_whose_namespace_is_gone_are_collected() {
     let answer = gc(&world, &conf, json!({"cni.dev/valid-attachments": null}));
 
     assert_eq!(answer.status, Some(0), "{}", answer.stdout);
-    let left = world.state(&[]).without(is_fixture);
-    assert_eq!(World::new().state(&[]).without(is_fixture).difference(&left), Vec::<String>::new());
+    assert_nothing_left(&world);
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use testbed::plugin::Environment;
-use testbed::world::{World, is_fixture};
+use testbed::world::World;
 
-use super::{VERSIONS, assert_refused, conf_of};
+use super::{VERSIONS, assert_nothing_left, assert_refused, conf_of};
 
 #[test]
 fn g1_exit_code_is_zero_only_on_success_and_errors_are_objects_on_stdout() {
@@ -69,8 +69,7 @@ fn g3_containers_are_attached_at_the_same_time_and_get_addresses_of_their_own() 
     addresses.dedup();
     assert_eq!(addresses.len(), pods.len());
     std::thread::scope(|scope| pods.iter().for_each(|pod| drop(scope.spawn(|| world.del(pod, &conf)))));
-    let left = world.state(&[]).without(is_fixture);
-    assert_eq!(World::new().state(&[]).without(is_fixture).difference(&left), Vec::<String>::new());
+    assert_nothing_left(&world);
 }
 
 #[test]
@@ -99,7 +98,7 @@ fn g5_state_is_kept_by_network_container_and_interface() {
     // The same container ID on another network, and another interface, are other attachments.
     world.del(&one, &other);
     let eth1 = one.environment().with("CNI_IFNAME", "eth1");
-    assert_eq!(world.call("DEL", &eth1, &conf).status, Some(0));
+    world.done("DEL", &eth1, &conf);
 
     assert!(one.interfaces().contains_key("eth0") && two.interfaces().contains_key("eth0"));
     assert!(world.path("networks/telecom/attachments/c0@eth0.json").exists());

@@ -36,3 +36,9 @@ fn assert_refused(answer: &Answer, code: u64, words: &[&str]) {
     }
     assert_eq!(message.lines().count(), 1, "a pod event is one line: {message:?}");
 }
+
+/// Nothing of ours is left on the node or in the folders.
+#[track_caller]
+fn assert_nothing_left(world: &World) {
+    assert_eq!(World::new().lasting(&[]).difference(&world.lasting(&[])), Vec::<String>::new());
+}

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use netlink::{Net, Netns, snapshot};
+use netlink::Netns;
 use serde_json::{Value, json};
 use testbed::plugin::{Answer, Environment, Plugin};
 use testbed::real::{NodeRoot, parts};
+use testbed::world::snapshot;
 
 pub(super) const STATE: &str = "multiplane/networks/telecom";
 
@@ -151,11 +152,7 @@ pub(super) fn run(netns: &Netns, command: &str) -> String {
 
 /// Link-local addresses and their routes come and go with a bridge's carrier, seconds later: nobody's doing.
 fn state_of(netns: &Netns) -> Vec<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut lines = runtime.block_on(async {
-        let again = Netns::open(&netns.path_from_proc()).unwrap();
-        snapshot::snapshot(&Net::open(again).unwrap()).await.unwrap()
-    });
+    let mut lines = snapshot(netns);
     lines.retain(|line| !line.contains(" fe80:") && !line.contains(" ff00:"));
     for line in &mut lines {
         if let Some(at) = line.find(" flags ") {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use testbed::iproute;
 use testbed::plugin::{Environment, Plugin};
 use testbed::real::{Cnitool, NodeRoot, multus, parts};
+use testbed::world::command;
 
 use super::telecom;
 
@@ -54,7 +55,7 @@ fn cnitool_takes_the_deployed_conflist_through_every_verb() {
     succeed(&run("check"));
 
     // A drift that only we can know of: CHECK names it.
-    let _ = iproute::ip(&pod, "link delete med0");
+    command(&pod, "ip", "link delete med0");
     let check = run("check");
     assert!(!check.status.success() && lossy(&check.stderr).contains("med0"), "{check:?}");
 

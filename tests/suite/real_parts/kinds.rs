@@ -9,6 +9,9 @@ use testbed::iproute::{self, list};
 use testbed::plugin::{Environment, Plugin};
 use testbed::real::NodeRoot;
 use testbed::requires::{self, Feature};
+use testbed::world::command;
+
+use super::kernel::spare_nics;
 
 /// A node with a network card `up0` (one end of a veth) and an empty pod.
 struct World {
@@ -24,12 +27,22 @@ impl World {
             pod: Netns::anonymous().unwrap(),
             root: NodeRoot::new(),
         };
-        let _ = iproute::ip(&world.node, "link add up0 type veth peer name wire0");
+        command(&world.node, "ip", "link add up0 type veth peer name wire0");
         for end in ["up0", "wire0"] {
             // No link-local addresses, whose duplicate detection would change the node while a test compares it.
-            let _ = iproute::ip(&world.node, &format!("link set {end} addrgenmode none"));
-            let _ = iproute::ip(&world.node, &format!("link set {end} up"));
+            command(&world.node, "ip", &format!("link set {end} addrgenmode none"));
+            command(&world.node, "ip", &format!("link set {end} up"));
         }
+        world
+    }
+
+    /// The same with the card under a bond `trunk0`.
+    fn with_bond() -> Self {
+        let world = Self::new();
+        command(&world.node, "ip", "link set up0 down");
+        command(&world.node, "ip", "link add trunk0 type bond mode active-backup");
+        command(&world.node, "ip", "link set up0 master trunk0");
+        command(&world.node, "ip", "link set trunk0 up");
         world
     }
 
@@ -95,11 +108,7 @@ fn a_vlan_plane_on_a_bond_follows_the_bond() {
     if !requires::has(Feature::Bonding) || !requires::has(Feature::Vlan) {
         return;
     }
-    let world = World::new();
-    let _ = iproute::ip(&world.node, "link set up0 down");
-    let _ = iproute::ip(&world.node, "link add trunk0 type bond mode active-backup");
-    let _ = iproute::ip(&world.node, "link set up0 master trunk0");
-    let _ = iproute::ip(&world.node, "link set trunk0 up");
+    let world = World::with_bond();
     let plane = json!({"kind": "vlan", "master": "trunk0", "vlan": 7});
 
     let shown = world.add(&plane);
@@ -114,11 +123,7 @@ fn a_macvlan_plane_on_a_bond_comes_up() {
     if !requires::has(Feature::Bonding) {
         return;
     }
-    let world = World::new();
-    let _ = iproute::ip(&world.node, "link set up0 down");
-    let _ = iproute::ip(&world.node, "link add trunk0 type bond mode active-backup");
-    let _ = iproute::ip(&world.node, "link set up0 master trunk0");
-    let _ = iproute::ip(&world.node, "link set trunk0 up");
+    let world = World::with_bond();
     let plane = json!({"kind": "macvlan", "master": "trunk0"});
 
     let shown = world.add(&plane);
@@ -184,7 +189,7 @@ fn a_network_card_is_lent_by_its_pci_address_and_given_back_under_its_old_name()
     // The card is in the guest's own namespace: that is the node here.
     let world =
         World { node: Netns::current().unwrap(), pod: Netns::anonymous().unwrap(), root: NodeRoot::new() };
-    let (name, pci) = spare_nic();
+    let (name, pci) = spare_nics().into_iter().next().unwrap();
     let plane = json!({"kind": "host-device", "pciBusID": pci});
     let before = iproute::links(&world.node);
 
@@ -196,15 +201,4 @@ fn a_network_card_is_lent_by_its_pci_address_and_given_back_under_its_old_name()
     assert_eq!(iproute::links(&world.node), before);
     let back = iproute::ip(&world.node, &format!("address show dev {name}"));
     assert_eq!(address(&list(&back)[0]), "none", "a card comes back without the pod's addresses");
-}
-
-/// Name and PCI address of the one card that stands behind `/sys/class/net/<name>/device/..`.
-fn spare_nic() -> (String, String) {
-    let cards = std::fs::read_dir("/sys/class/net").unwrap().filter_map(|entry| {
-        let entry = entry.unwrap();
-        let parent = std::fs::canonicalize(entry.path().join("device/..")).ok()?;
-        let pci = parent.file_name()?.to_str()?.to_owned();
-        pci.starts_with("0000:").then(|| (entry.file_name().to_str().unwrap().to_owned(), pci))
-    });
-    cards.into_iter().next().unwrap()
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 use testbed::real::containerd::PodSpec;
 use testbed::real::envoy::{Options, PROXY_UID, validate};
 use testbed::real::{Cnitool, Containerd, Envoy, NodeRoot, multus, parts};
+use testbed::world::command;
 
 fn primary() -> serde_json::Value {
     json!({"type": "bridge", "bridge": "cni0", "isGateway": true,
@@ -36,9 +37,7 @@ fn containerd_makes_a_sandbox_on_the_reference_bridge_and_nothing_on_this_machin
 #[test]
 fn envoy_runs_as_the_proxy_user_and_ends_with_its_value() {
     let netns = Netns::anonymous().unwrap();
-    netns
-        .run(|| std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap())
-        .unwrap();
+    command(&netns, "ip", "link set lo up");
     let root = NodeRoot::new();
     let file = root.path().join("envoy.json");
     let bootstrap = json!({"node": {"id": "a", "cluster": "b", "metadata": {"k": "v"}},

@@ -77,7 +77,7 @@ fn peak(envoy: &Envoy, scene: &Scene) -> (usize, u64) {
 
 #[test]
 fn in_2018_one_request_eats_every_descriptor_and_with_all_addresses_known_it_is_answered() {
-    let options = Options { open_files: Some(1024), concurrency: 2, ..Options::default() };
+    let options = Options { open_files: Some(1024), concurrency: 2 };
 
     let mut scene = Scene::new(ON_SECOND, "HTTP");
     back_to_2018(&scene.a.netns);
@@ -106,7 +106,7 @@ fn in_2018_one_request_eats_every_descriptor_and_with_all_addresses_known_it_is_
 fn the_same_wrong_matching_under_our_rules_does_not_loop() {
     let mut scene = Scene::new(ON_SECOND, "HTTP");
     scene.serve(Serving { layout: "split", matching: "first" });
-    let options = Options { open_files: Some(1024), concurrency: 2, ..Options::default() };
+    let options = Options { open_files: Some(1024), concurrency: 2 };
     let proxy = scene.proxy(&scene.a, &options);
 
     let (descriptors, requests) = peak(&proxy, &scene);

@@ -14,7 +14,7 @@ use testbed::real::envoy::Options;
 use testbed::real::poll::eventually;
 use testbed::real::process::Process;
 use testbed::real::{Envoy, http};
-use testbed::world::{Pod, World, command};
+use testbed::world::{Pod, World};
 
 /// Where the control plane listens: the node's address on the first plane, which both pods reach.
 const DISCOVERY: &str = "192.168.10.1:15010";
@@ -109,15 +109,7 @@ impl Scene {
 
     /// A client that sits on one plane alone, with a wire into the plane's bridge.
     pub(super) fn client(&self, plane: &str, address: &str) -> Netns {
-        let client = self.world.pod();
-        let far = client.netns.path_from_proc();
-        self.world.on_node(&format!(
-            "link add cli-{plane} master mp-{plane} up type veth peer name eth0 netns {}",
-            far.display()
-        ));
-        command(&client.netns, "ip", "link set eth0 up");
-        command(&client.netns, "ip", &format!("address add {address}/24 dev eth0"));
-        client.netns
+        self.world.neighbour(&format!("mp-{plane}"), &[&format!("{address}/24")]).netns
     }
 
     /// Takes everything away and proves that nothing is left.

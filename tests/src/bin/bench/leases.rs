@@ -10,7 +10,7 @@ use netlink::Netns;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::measure::{Cost, ROUNDS, median, milliseconds, ratio};
+use crate::measure::{Cost, in_turns, milliseconds, namespace, ratio};
 use crate::table::Table;
 use crate::{ours, reference};
 
@@ -30,21 +30,16 @@ pub(crate) fn section() -> Result<Table, String> {
     let fillings = [(10, 0), (1_000, 1_000), (60_000, 1_000)];
     let nodes =
         fillings.iter().map(|&(leases, links)| Node::new(leases, links)).collect::<Result<Vec<_>, _>>()?;
-    let mut costs: Vec<[Vec<Cost>; 2]> = vec![Default::default(); nodes.len()];
-    for round in 0..=ROUNDS {
-        for (node, [ours, floor]) in nodes.iter().zip(&mut costs) {
-            let cost = (node.add_and_delete(&format!("c{round}"))?, node.floor()?);
-            if round > 0 {
-                ours.push(cost.0);
-                floor.push(cost.1);
-            }
+    let medians: [Cost; 6] = in_turns(|round| {
+        let mut costs = [Cost::default(); 6];
+        for (node, pair) in nodes.iter().zip(costs.chunks_exact_mut(2)) {
+            pair.copy_from_slice(&[node.add_and_delete(&format!("c{round}"))?, node.floor()?]);
         }
-    }
-    let medians: Vec<[Cost; 2]> = costs.iter().map(|[ours, floor]| [median(ours), median(floor)]).collect();
-    for (&(leases, links), &[ours, floor]) in fillings.iter().zip(&medians) {
-        let [first, first_floor] = medians[0];
-        let ours = [milliseconds(ours), ratio(ours, first)];
-        let floor = [milliseconds(floor), ratio(floor, first_floor)];
+        Ok(costs)
+    })?;
+    for (&(leases, links), pair) in fillings.iter().zip(medians.chunks_exact(2)) {
+        let ours = [milliseconds(pair[0]), ratio(pair[0], medians[0])];
+        let floor = [milliseconds(pair[1]), ratio(pair[1], medians[1])];
         table.row([leases.to_string(), links.to_string()].into_iter().chain(ours).chain(floor));
     }
     Ok(table)
@@ -60,8 +55,7 @@ struct Node {
 
 impl Node {
     fn new(leases: u32, links: usize) -> Result<Self, String> {
-        let anonymous = || Netns::anonymous().map_err(|error| error.to_string());
-        let (netns, neighbour, state) = (anonymous()?, anonymous()?, ours::state()?);
+        let (netns, neighbour, state) = (namespace()?, namespace()?, ours::state()?);
         let conf = ours::network(1, state.path());
         let mut lines = String::new();
         for index in 0..links / 2 {
@@ -77,14 +71,14 @@ impl Node {
     }
 
     fn add_and_delete(&self, container: &str) -> Result<Cost, String> {
-        let pod = Netns::anonymous().map_err(|error| error.to_string())?;
+        let pod = namespace()?;
         let cost = ours::call("ADD", &self.netns, &pod, container, &self.conf)?;
         ours::call("DEL", &self.netns, &pod, container, &self.conf)?;
         Ok(cost)
     }
 
     fn floor(&self) -> Result<Cost, String> {
-        let pod = Netns::anonymous().map_err(|error| error.to_string())?;
+        let pod = namespace()?;
         let cost = reference::floor_add(&self.netns, &pod, 1)?;
         reference::floor_delete(&pod, 1)?;
         Ok(cost)

@@ -8,7 +8,26 @@ use netlink::Netns;
 use nix::libc;
 
 /// How often each row is measured; rows take turns, so that a slow moment of the machine hits all of them.
-pub(crate) const ROUNDS: usize = 15;
+const ROUNDS: usize = 15;
+
+/// Medians of the rows that `turn` measures. One round more: the first makes fixtures, loads modules and fills caches.
+pub(crate) fn in_turns<const N: usize>(
+    mut turn: impl FnMut(usize) -> Result<[Cost; N], String>,
+) -> Result<[Cost; N], String> {
+    let mut rows: [Vec<Cost>; N] = std::array::from_fn(|_| Vec::new());
+    for round in 0..=ROUNDS {
+        let costs = turn(round)?;
+        if round > 0 {
+            rows.iter_mut().zip(costs).for_each(|(row, cost)| row.push(cost));
+        }
+    }
+    Ok(rows.map(|row| median(&row)))
+}
+
+/// A node or a pod.
+pub(crate) fn namespace() -> Result<Netns, String> {
+    Netns::anonymous().map_err(|error| error.to_string())
+}
 
 /// What one process, or a row of them, cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -2,7 +2,7 @@
 //! `ip -batch`, which is the floor: two processes, no addresses chosen, no state kept.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use netlink::Netns;
@@ -30,10 +30,10 @@ pub(crate) fn call(
 ) -> Result<Cost, String> {
     let mut total = Cost::default();
     for index in 0..count {
-        let mut command = Command::new(peers().join("bridge"));
+        let mut command = Command::new(parts::peers().join("bridge"));
         command.env_clear().env("CNI_COMMAND", verb).env("CNI_CONTAINERID", container);
         command.env("CNI_IFNAME", format!("eth{index}")).env("CNI_NETNS", pod.path_from_proc());
-        command.env("CNI_PATH", peers());
+        command.env("CNI_PATH", parts::peers());
         total = total.then(measure::run(node, command, &plane(index, state).to_string())?);
     }
     Ok(total)
@@ -42,13 +42,12 @@ pub(crate) fn call(
 /// The kernel's share of an ADD: links from the node, addresses from the pod.
 pub(crate) fn floor_add(node: &Netns, pod: &Netns, count: usize) -> Result<Cost, String> {
     let (mut outside, mut inside) = (String::new(), String::new());
-    // iproute2 takes a namespace by name or by a process in it; a process of ours sits there for it.
-    let sitter = Sitter::start(pod)?;
+    let inside_of = pod.path_from_proc();
     for index in 0..count {
         let _ = writeln!(
             outside,
             "link add floor{index} up master floor-b{index} type veth peer name eth{index} netns {}",
-            sitter.pid()
+            inside_of.display()
         );
         let _ = writeln!(inside, "address add 10.{index}.0.2/16 dev eth{index}\nlink set eth{index} up");
     }
@@ -78,31 +77,4 @@ pub(crate) fn batch(netns: &Netns, lines: &str) -> Result<Cost, String> {
     let mut command = Command::new("ip");
     command.args(["-batch", "-"]);
     measure::run(netns, command, lines)
-}
-
-/// Multus, cnitool and the newest reference plugins.
-pub(crate) fn peers() -> PathBuf {
-    parts::peers()
-}
-
-/// A sleeping process in a namespace, by whose ID iproute2 finds it.
-struct Sitter(std::process::Child);
-
-impl Sitter {
-    fn start(netns: &Netns) -> Result<Self, String> {
-        let child =
-            netns.run(|| Command::new("sleep").arg("60").spawn()).map_err(|error| error.to_string())?;
-        child.map(Self).map_err(|error| format!("start sleep: {error}"))
-    }
-
-    fn pid(&self) -> u32 {
-        self.0.id()
-    }
-}
-
-impl Drop for Sitter {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -7,7 +7,7 @@ use iptables::{Plane, Policy};
 use netlink::Netns;
 use planes::{Layout, OtherMesh, Proxy, Traffic};
 
-use crate::measure::{Cost, ROUNDS, median, milliseconds, ratio, run};
+use crate::measure::{Cost, in_turns, milliseconds, namespace, ratio, run};
 use crate::table::Table;
 
 /// Pods of 1, 3 and 8 captured planes, in turns.
@@ -18,25 +18,18 @@ pub(crate) fn section() -> Result<Table, String> {
     );
     for count in [1, 3, 8] {
         let rules = iptables::table(&policy(count)?);
-        let netns = Netns::anonymous().map_err(|error| error.to_string())?;
-        let mut costs: [Vec<Cost>; 4] = Default::default();
-        // One round more: the first loads the kernel's modules and fills the page cache.
-        for round in 0..=ROUNDS {
+        let netns = namespace()?;
+        let [ours, ours_again, theirs, theirs_again] = in_turns(|_| {
             remove(&netns)?;
             let ours = [apply(&netns, &rules)?, apply(&netns, &rules)?];
             remove(&netns)?;
-            let theirs = [nft(&netns, &rules)?, nft(&netns, &rules)?];
-            if round > 0 {
-                let turn = [ours[0], theirs[0], ours[1], theirs[1]];
-                costs.iter_mut().zip(turn).for_each(|(row, cost)| row.push(cost));
-            }
-        }
+            Ok([ours[0], ours[1], nft(&netns, &rules)?, nft(&netns, &rules)?])
+        })?;
         let drifts = iptables::check(&netns, &rules).map_err(|error| error.to_string())?;
         if !drifts.is_empty() {
             return Err(format!("nft set other rules: {}", drifts.join("; ")));
         }
         let number = rules.chains.iter().map(|chain| chain.rules.len()).sum::<usize>();
-        let [ours, theirs, ours_again, theirs_again] = costs.map(|costs| median(&costs));
         let pair = |ours, theirs| [milliseconds(ours), milliseconds(theirs), ratio(ours, theirs)];
         let cells = [pair(ours, theirs), pair(ours_again, theirs_again)].concat();
         table.row([count.to_string(), number.to_string()].into_iter().chain(cells));

@@ -3,9 +3,7 @@
 use std::sync::Barrier;
 use std::time::Instant;
 
-use netlink::Netns;
-
-use crate::measure::{Cost, mebibytes, median, milliseconds};
+use crate::measure::{Cost, mebibytes, median, milliseconds, namespace};
 use crate::ours;
 use crate::table::Table;
 
@@ -14,11 +12,10 @@ const PLANES: usize = 4;
 
 /// All ADDs start together, then all DELs.
 pub(crate) fn section() -> Result<Table, String> {
-    let node = Netns::anonymous().map_err(|error| error.to_string())?;
+    let node = namespace()?;
     let state = ours::state()?;
     let conf = ours::network(PLANES, state.path());
-    let pods = (0..PODS).map(|_| Netns::anonymous()).collect::<Result<Vec<_>, _>>();
-    let pods = pods.map_err(|error| error.to_string())?;
+    let pods = (0..PODS).map(|_| namespace()).collect::<Result<Vec<_>, _>>()?;
     let mut table = Table::new(
         "100 pods × 4 planes, started at once",
         &["verb", "pods per second", "median of one", "peak RSS of one process"],

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use testbed::iproute;
 use testbed::plugin::{Answer, Environment, Plugin};
 use testbed::real::{NodeRoot, parts};
+use testbed::world::command;
 
 /// The pod's UID, under which its bootstrap lies.
 const UID: &str = "00000000-demo";
@@ -26,7 +27,7 @@ impl Pod {
         let pod = Self { node: anonymous(), pod: anonymous(), root: NodeRoot::new() };
         // The runtime's part, as CNI has it: `lo` is up before a container starts.
         for netns in [&pod.node, &pod.pod] {
-            let _ = iproute::ip(netns, "link set lo up");
+            command(netns, "ip", "link set lo up");
         }
         pod
     }
