@@ -11,6 +11,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
+use planes::name::is_plain_name;
 use planes::{ContainerId, Pod};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -92,9 +93,11 @@ pub fn directory_of(directory: &Path, pod: Option<&Pod>, container: &ContainerId
     let Some(uid) = pod.and_then(|pod| pod.uid.as_deref()) else {
         return Ok(directory.join(container.as_str()));
     };
-    // The alphabet of a container ID is the one that is safe as a file name.
-    let safe = uid.len() <= 64 && uid.parse::<ContainerId>().is_ok();
-    if safe { Ok(directory.join(uid)) } else { Err(Error::Uid { value: uid.chars().take(64).collect() }) }
+    if is_plain_name(uid, 64) {
+        Ok(directory.join(uid))
+    } else {
+        Err(Error::Uid { value: uid.chars().take(64).collect() })
+    }
 }
 
 /// Writes the bootstrap and returns its path. The owner goes first, so that after a kill in between the

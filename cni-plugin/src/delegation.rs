@@ -20,7 +20,6 @@ use crate::request;
 use crate::scene::Scene;
 use crate::spec::Input;
 use crate::spec::env::Variables;
-use crate::spec::error::INCOMPATIBLE_VERSION;
 use crate::state::State;
 use crate::undo::Step;
 
@@ -107,7 +106,8 @@ impl Scene {
                 Ok(plugin) => {
                     let conf = config(&self.delegates.conf, self.key(), planned, ipam, None);
                     let returned = plugin.del(self.subject(planned), &conf).await;
-                    errors.extend(returned.err().filter(|error| !gave_nothing(error)).map(wrap));
+                    // One that does not speak the configuration's version cannot have leased anything in it.
+                    errors.extend(returned.err().filter(|error| !error.is_incompatible()).map(wrap));
                 }
                 Err(error) => tracing::warn!(%error, plane = %planned.plane, "addresses are not given back"),
             }
@@ -147,11 +147,6 @@ pub async fn forward_gc(state: &State, variables: &Variables, input: &Input) -> 
         errors.extend(forwarded.err().map(wrap));
     }
     errors
-}
-
-/// A plugin that does not speak the configuration's version cannot have leased anything in it.
-fn gave_nothing(error: &ipam::delegate::Error) -> bool {
-    error.refusal().is_some_and(|refusal| refusal.code == INCOMPATIBLE_VERSION)
 }
 
 fn wrap(error: ipam::delegate::Error) -> Error {

@@ -156,7 +156,7 @@ impl Error {
     /// ADD for an attachment that lives.
     #[must_use]
     pub fn exists(key: &AttachmentKey) -> Self {
-        Self::Exists { attachment: attachment(key), network: key.network.to_string() }
+        Self::Exists { attachment: key.name(), network: key.network.to_string() }
     }
 
     /// The pod is not there any more.
@@ -164,12 +164,6 @@ impl Error {
     pub fn namespace_gone(plan: &Plan) -> Self {
         Self::NamespaceGone { path: plan.netns.clone() }
     }
-}
-
-/// How messages name an attachment: as its record's file.
-#[must_use]
-pub fn attachment(key: &AttachmentKey) -> String {
-    format!("{}@{}", key.container, key.ifname)
 }
 
 /// An error, and what could not be undone after it: the first is never hidden by the others.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use netlink::{Net, Netns, identity};
 use planes::conf::{KindConf, NodeConf};
-use planes::plan::{BootstrapPlan, LinkPlan};
+use planes::plan::LinkPlan;
 use planes::{
     AttachmentKey, FoundInterface, IfName, NetConf, NetworkName, Plan, PlaneName, PlannedAttachment, resolve,
 };
@@ -141,7 +141,7 @@ pub fn lost(key: AttachmentKey, call: Option<&Invocation>, input: &Input) -> Rec
         proxy: None,
         attachments,
         undeclared: planes::Traffic::Bypass,
-        bootstrap: conf.and_then(|conf| bootstrap(&conf)),
+        bootstrap: conf.and_then(|conf| conf.bootstrap),
     };
     Record::lost(plan)
 }
@@ -171,15 +171,6 @@ fn guess(
         attachments.extend(guessed.into_iter().filter(|planned| planned.link != LinkPlan::Adopted));
     }
     attachments
-}
-
-fn bootstrap(conf: &NetConf) -> Option<BootstrapPlan> {
-    conf.bootstrap.as_ref().map(|bootstrap| BootstrapPlan {
-        flavour: bootstrap.flavour,
-        discovery: bootstrap.discovery.clone(),
-        directory: bootstrap.directory.clone(),
-        max_connections: bootstrap.max_connections,
-    })
 }
 
 /// Every plane of the catalogue that we make ourselves, as it would be attached to some pod, or why it cannot be.

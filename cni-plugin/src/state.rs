@@ -159,7 +159,7 @@ impl State {
     /// Where the record of `key` lies.
     #[must_use]
     pub fn path(&self, key: &AttachmentKey) -> PathBuf {
-        self.network.join(ATTACHMENTS).join(file_name(key))
+        self.network.join(ATTACHMENTS).join(key.file_name())
     }
 
     /// Writes the record whole: a reader sees the old one or the new one.
@@ -241,7 +241,7 @@ impl State {
         let mut keys = Vec::new();
         for entry in entries {
             let entry = entry.map_err(io_error("list attachment records", &directory))?;
-            keys.extend(entry.file_name().to_str().and_then(|name| key_of(name, network)));
+            keys.extend(entry.file_name().to_str().and_then(|name| AttachmentKey::of_file(name, network)));
         }
         keys.sort();
         Ok(keys)
@@ -327,20 +327,6 @@ fn link_claim(target: &Path, claim: &Path) -> Result<Option<PathBuf>, StateError
         }
         Err(error) => Err(io_error("claim namespace", claim)(error)),
     }
-}
-
-fn file_name(key: &AttachmentKey) -> String {
-    format!("{}@{}.json", key.container, key.ifname)
-}
-
-/// Inverse of [`file_name`]; `None` for temporary and foreign files. A container ID has no `@`.
-fn key_of(name: &str, network: &NetworkName) -> Option<AttachmentKey> {
-    let (container, ifname) = name.strip_suffix(".json")?.split_once('@')?;
-    Some(AttachmentKey {
-        network: network.clone(),
-        container: container.parse().ok()?,
-        ifname: ifname.parse().ok()?,
-    })
 }
 
 /// A container ID starts with a letter or digit, so no record has this name.

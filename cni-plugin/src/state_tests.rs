@@ -67,7 +67,7 @@ fn foreign_and_temporary_files_are_no_records() {
         if !name.starts_with("..") {
             fs::write(directory.join(name), "{}").unwrap();
         }
-        assert_eq!(key_of(name, &"telecom".parse().unwrap()), None, "{name}");
+        assert_eq!(AttachmentKey::of_file(name, &"telecom".parse().unwrap()), None, "{name}");
     }
 
     assert_eq!(state.keys(&"telecom".parse().unwrap()).unwrap(), []);

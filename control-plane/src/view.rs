@@ -84,7 +84,7 @@ fn make_part(service: &Service, families: Families, endpoints: &[&Endpoint], set
     let domains = envoy::route::address_domains(service);
     let make = |port: &ServicePort| {
         let http = port.protocol.is_http();
-        let singles = service.addresses.iter().filter(|network| outbound::is_single(network));
+        let singles = service.addresses.iter().filter(|network| planes::is_host(network));
         let tcp = singles.filter(|network| !http && families.has(network.ip()));
         PortPart {
             cluster: envoy::cluster::outbound(service, port, families, endpoints),
@@ -239,7 +239,7 @@ impl<'a> Draft<'a> {
             }
         }
         let mut networks: Vec<_> =
-            service.addresses.iter().copied().filter(|network| !outbound::is_single(network)).collect();
+            service.addresses.iter().copied().filter(|network| !planes::is_host(network)).collect();
         networks.retain(|network| self.key.families.has(network.ip()));
         let taken = &mut self.ports;
         if !networks.is_empty() {

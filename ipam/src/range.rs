@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use planes::plan::{AddressRange, RangeSet};
 
 /// An address as a number, for arithmetic within its family.
-pub(crate) fn number(address: IpAddr) -> u128 {
+fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => u128::from(u32::from(v4)),
         IpAddr::V6(v6) => u128::from(v6),
@@ -24,14 +24,13 @@ fn address(number: u128, like: IpAddr) -> IpAddr {
 pub(crate) fn range_of(set: &RangeSet, ip: IpAddr) -> Option<&AddressRange> {
     let is_hole =
         |range: &AddressRange| holes(set, range).iter().any(|(from, to)| (*from..=*to).contains(&number(ip)));
-    set.ranges.iter().find(|range| holds(range, ip) && !is_hole(range))
+    set.ranges.iter().find(|range| range.holds(ip) && !is_hole(range))
 }
 
 /// Every leasable address of the set once, from behind `last` to the end and from the start to `last`: a pod that crashes
 /// in a loop does not get the same address again and again.
 pub(crate) fn round(set: &RangeSet, last: Option<IpAddr>) -> impl Iterator<Item = IpAddr> + '_ {
-    let at =
-        last.and_then(|last| set.ranges.iter().position(|range| holds(range, last)).map(|at| (at, last)));
+    let at = last.and_then(|last| set.ranges.iter().position(|range| range.holds(last)).map(|at| (at, last)));
     let (start, after) = match at {
         Some((at, last)) => (at, Some(number(last))),
         None => (0, None),
@@ -46,10 +45,6 @@ pub(crate) fn round(set: &RangeSet, last: Option<IpAddr>) -> impl Iterator<Item 
 /// The bounds behind a number; nothing lies behind the last.
 fn behind(last: u128) -> (u128, u128) {
     last.checked_add(1).map_or((1, 0), |next| (next, u128::MAX))
-}
-
-fn holds(range: &AddressRange, ip: IpAddr) -> bool {
-    range.first.is_ipv4() == ip.is_ipv4() && (number(range.first)..=number(range.last)).contains(&number(ip))
 }
 
 /// The leasable addresses of a range of the set that lie within `bounds`.
@@ -90,8 +85,7 @@ fn between(holes: Vec<(u128, u128)>, low: u128, high: u128) -> Vec<(u128, u128)>
 
 /// The set as people read it.
 pub(crate) fn describe(set: &RangeSet) -> String {
-    let list: Vec<String> =
-        set.ranges.iter().map(|range| format!("{}-{}", range.first, range.last)).collect();
+    let list: Vec<String> = set.ranges.iter().map(ToString::to_string).collect();
     list.join(", ")
 }
 

@@ -1,7 +1,6 @@
 //! Addresses that a pod gets again under the same name: the one kind of state that outlives a reboot.
 
 use std::fs;
-use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -51,7 +50,6 @@ impl Place {
         let directory = self.path.parent().unwrap_or(Path::new("/"));
         ensure_directory(directory).map_err(Error::io("create directory", directory))?;
         let text = format!("{address}\n{}\n", self.names);
-        write_whole(&self.path, &text)
-            .map_err(|error: io::Error| Error::io("write sticky address", &self.path)(error))
+        write_whole(&self.path, &text).map_err(Error::io("write sticky address", &self.path))
     }
 }

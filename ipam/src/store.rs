@@ -134,12 +134,7 @@ impl Store {
     /// # Errors
     /// If the directory cannot be read.
     pub fn addresses_of(&self, key: &AttachmentKey) -> Result<Vec<IpAddr>, Error> {
-        let target = target_of(key);
-        Ok(self
-            .all()?
-            .into_iter()
-            .filter(|address| fs::read_link(self.path(*address)).is_ok_and(|found| found == target))
-            .collect())
+        Ok(self.all()?.into_iter().filter(|address| self.has(key, *address)).collect())
     }
 
     /// Removes leases whose record is missing. Lists the directory: for GC.
@@ -377,14 +372,12 @@ fn lease_of(plane: &PlaneName, fixed: &StaticAddress) -> Lease {
 
 /// Relative, so that the state directory can be looked at from elsewhere.
 fn target_of(key: &AttachmentKey) -> PathBuf {
-    PathBuf::from(format!("../attachments/{}@{}.json", key.container, key.ifname))
+    Path::new("../attachments").join(key.file_name())
 }
 
 /// The attachment whose record that is; inverse of [`target_of`] within one network.
 fn owner_of(record: &Path, network: &NetworkName) -> Option<AttachmentKey> {
-    let (container, ifname) = record.file_stem()?.to_str()?.split_once('@')?;
-    let network = network.clone();
-    Some(AttachmentKey { network, container: container.parse().ok()?, ifname: ifname.parse().ok()? })
+    AttachmentKey::of_file(record.file_name()?.to_str()?, network)
 }
 
 /// The first and last address name a set's file: a set that changes starts anew.

@@ -136,7 +136,7 @@ fn capture_in(policy: &Policy, proxy: &Proxy) -> Chain {
 /// as else the packet is dropped.
 fn inbound(plane: &Plane, family: Family, proxy: &Proxy) -> Action {
     let is_own = plane.addresses.iter().any(|address| Family::of(*address) == family);
-    let hosts = plane.extra.iter().filter(|extra| extra.prefix() == if extra.is_ipv4() { 32 } else { 128 });
+    let hosts = plane.extra.iter().filter(|extra| planes::is_host(extra));
     let declared = hosts.map(IpNetwork::ip).find(|address| Family::of(*address) == family);
     match declared {
         Some(address) if !is_own => Action::Dnat(address, proxy.inbound_port),

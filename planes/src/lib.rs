@@ -13,6 +13,7 @@ pub mod name;
 pub mod number;
 pub mod plan;
 pub mod pod_network;
+mod prefix;
 pub mod proxy_node;
 pub mod resolve;
 
@@ -26,5 +27,6 @@ pub use plan::{Plan, PlannedAttachment};
 pub use pod_network::{
     Attachment, AttachmentKey, Layout, OtherMesh, Pod, PodNetwork, Proxy, Role, Route, Traffic,
 };
+pub use prefix::is_host;
 pub use proxy_node::ProxyNode;
 pub use resolve::{FoundInterface, Request, resolve};

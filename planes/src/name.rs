@@ -111,21 +111,11 @@ impl PlaneName {
     /// Names a plane after an interface that no plane claims; bytes outside a plane name's alphabet become `_`.
     #[must_use]
     pub fn from_ifname(ifname: &IfName) -> Self {
-        let mut text: String = ifname
-            .as_str()
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' })
-            .collect();
-        if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        let mut text: String = ifname.as_str().chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+        if !starts_alphanumeric(&text) {
             text.insert(0, 'x');
         }
         Self(text)
-    }
-}
-
-impl From<BridgeName> for IfName {
-    fn from(name: BridgeName) -> Self {
-        Self(name.0)
     }
 }
 
@@ -141,22 +131,26 @@ fn starts_alphanumeric(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._-".contains(c)
+}
+
+/// Whether the text is 1 to `most` of `[A-Za-z0-9._-]`, starting with a letter or digit: safe as a part of a path.
+#[must_use]
+pub fn is_plain_name(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.len()) && starts_alphanumeric(text) && text.chars().all(is_plain)
+}
+
+fn plain_name(text: &str, most: usize, rule: &'static str) -> Result<(), &'static str> {
+    if is_plain_name(text, most) { Ok(()) } else { Err(rule) }
+}
+
 fn check_plane(text: &str) -> Result<(), &'static str> {
-    let alphabet = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if (1..=63).contains(&text.len()) && starts_alphanumeric(text) && text.chars().all(alphabet) {
-        Ok(())
-    } else {
-        Err("use 1 to 63 of A-Z a-z 0-9 . _ -, starting with a letter or digit")
-    }
+    plain_name(text, 63, "use 1 to 63 of A-Z a-z 0-9 . _ -, starting with a letter or digit")
 }
 
 fn check_cni_identifier(text: &str) -> Result<(), &'static str> {
-    let alphabet = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if (1..=200).contains(&text.len()) && starts_alphanumeric(text) && text.chars().all(alphabet) {
-        Ok(())
-    } else {
-        Err("use 1 to 200 of A-Z a-z 0-9 . _ -, starting with a letter or digit")
-    }
+    plain_name(text, 200, "use 1 to 200 of A-Z a-z 0-9 . _ -, starting with a letter or digit")
 }
 
 fn check_ifname(text: &str) -> Result<(), &'static str> {
@@ -181,12 +175,7 @@ fn check_ifname(text: &str) -> Result<(), &'static str> {
 }
 
 fn check_plugin(text: &str) -> Result<(), &'static str> {
-    let alphabet = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if (1..=64).contains(&text.len()) && starts_alphanumeric(text) && text.chars().all(alphabet) {
-        Ok(())
-    } else {
-        Err("use the file name of a plugin: 1 to 64 of A-Z a-z 0-9 . _ -, no path")
-    }
+    plain_name(text, 64, "use the file name of a plugin: 1 to 64 of A-Z a-z 0-9 . _ -, no path")
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! kernel and the lease store know.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -256,6 +257,16 @@ pub struct EmbeddedIpam {
     pub sticky: bool,
 }
 
+impl EmbeddedIpam {
+    /// The gateways of its ranges and static addresses, with the prefix lengths of their subnets.
+    pub fn gateways(&self) -> impl Iterator<Item = IpNetwork> + '_ {
+        let of_ranges = self.range_sets.iter().flat_map(|set| &set.ranges);
+        let of_ranges = of_ranges.map(|range| (range.gateway, range.subnet.prefix()));
+        let of_static = self.static_addresses.iter().map(|one| (one.gateway, one.address.prefix()));
+        of_ranges.chain(of_static).filter_map(|(gateway, prefix)| IpNetwork::new(gateway?, prefix).ok())
+    }
+}
+
 /// A pool of ranges of one family.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangeSet {
@@ -276,6 +287,21 @@ pub struct AddressRange {
     pub gateway: Option<IpAddr>,
     /// Never leased either.
     pub exclude: Vec<IpNetwork>,
+}
+
+impl AddressRange {
+    /// Whether the address lies from the first to the last; `IpAddr` orders by family, then by number.
+    #[must_use]
+    pub fn holds(&self, address: IpAddr) -> bool {
+        (self.first..=self.last).contains(&address)
+    }
+}
+
+/// `10.75.8.1-10.75.8.254`.
+impl Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
 }
 
 /// A fixed address with its gateway.

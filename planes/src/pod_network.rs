@@ -39,12 +39,6 @@ impl PodNetwork {
             .filter(|attachment| attachment.traffic != Traffic::Deny)
             .flat_map(|attachment| attachment.addresses.iter().map(IpNetwork::ip))
     }
-
-    /// The primary attachment, if there is one.
-    #[must_use]
-    pub fn primary(&self) -> Option<&Attachment> {
-        self.attachments.iter().find(|attachment| attachment.role == Role::Primary)
-    }
 }
 
 /// The key of all state (CNI SPEC 0.4.0, "Parameters": network name, container ID, interface name).
@@ -56,6 +50,32 @@ pub struct AttachmentKey {
     pub container: ContainerId,
     /// `CNI_IFNAME`.
     pub ifname: IfName,
+}
+
+impl AttachmentKey {
+    /// `container@ifname`: what people read, and what the attachment's record is named after. A container ID has no
+    /// `@`, so the first one parts the two.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}@{}", self.container, self.ifname)
+    }
+
+    /// The file name of the attachment's record.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        format!("{}.json", self.name())
+    }
+
+    /// Inverse of [`AttachmentKey::file_name`] within one network; `None` for temporary and foreign files.
+    #[must_use]
+    pub fn of_file(name: &str, network: &NetworkName) -> Option<Self> {
+        let (container, ifname) = name.strip_suffix(".json")?.split_once('@')?;
+        Some(Self {
+            network: network.clone(),
+            container: container.parse().ok()?,
+            ifname: ifname.parse().ok()?,
+        })
+    }
 }
 
 /// The Kubernetes identity of a pod, as the runtime gives it in `CNI_ARGS`.

@@ -3,7 +3,7 @@
 //! taken apart by `ParseServiceNodeWithMetadata`) and Envoy's `config.core.v3.Node`.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -252,12 +252,8 @@ fn push_identity(list: &mut Vec<IpAddr>, field: &'static str, address: IpAddr) -
 fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => is_unicast_link_local(v6),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
-}
-
-fn is_unicast_link_local(address: Ipv6Addr) -> bool {
-    (address.segments()[0] & 0xffc0) == 0xfe80
 }
 
 fn parse_address(field: &'static str, item: &str) -> Result<IpAddr, NodeError> {

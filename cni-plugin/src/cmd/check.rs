@@ -5,7 +5,7 @@ use std::time::Duration;
 use netlink::{interface, link};
 use planes::NetConf;
 
-use crate::error::{Error, attachment};
+use crate::error::Error;
 use crate::request;
 use crate::scene::Scene;
 use crate::spec::env::Variables;
@@ -26,7 +26,7 @@ pub async fn run(call: &Invocation, variables: &Variables, input: &Input) -> Res
     input.prev_result()?.ok_or(Error::NoPrevResult)?;
     let state = request::state(input);
     let key = request::key(call, input);
-    let drifted = |drifts| Error::Drift { attachment: attachment(&key), drifts };
+    let drifted = |drifts| Error::Drift { attachment: key.name(), drifts };
     let Some(record) = state.load(&key)? else {
         return Err(drifted(vec![format!("its record {} is gone", state.path(&key).display())]));
     };

@@ -48,8 +48,7 @@ pub async fn run(variables: &Variables, input: &Input) -> Result<(), Error> {
 
 /// The planes without which no pod at all can be attached: those that every pod gets, and the primary.
 fn needed(conf: &NetConf) -> Vec<&PlaneName> {
-    let primary = conf.primary.as_ref().or(conf.always.first()).or(conf.default.first());
-    conf.always.iter().chain(primary).collect()
+    conf.always.iter().chain(conf.primary_plane()).collect()
 }
 
 /// What a plane lacks on this node, if anything.

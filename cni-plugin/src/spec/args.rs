@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use planes::Pod;
+use planes::name::is_plain_name;
 
 /// `CNI_ARGS` cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,11 +86,11 @@ fn identity(pairs: &BTreeMap<&str, &str>, key: &'static str) -> Result<Option<St
     let Some(value) = pairs.get(key).copied().filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
-    let alphabet = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let safe = value.len() <= 253
-        && value.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && value.chars().all(alphabet);
-    if safe { Ok(Some(value.to_owned())) } else { Err(ArgsError::Identity { key, value: cut(value) }) }
+    if is_plain_name(value, 253) {
+        Ok(Some(value.to_owned()))
+    } else {
+        Err(ArgsError::Identity { key, value: cut(value) })
+    }
 }
 
 fn cut(text: &str) -> String {

@@ -18,11 +18,6 @@ use crate::settings::{Outbound, Settings};
 /// As Istio names the chain of a wildcard listener that no service takes.
 const PASSTHROUGH_CHAIN: &str = "PassthroughFilterChain";
 
-/// Whether a network is one address.
-pub(crate) fn is_single(network: &IpNetwork) -> bool {
-    network.prefix() == if network.is_ipv4() { 32 } else { 128 }
-}
-
 fn tcp_chain(service: &Service, port: &ServicePort, settings: &Settings) -> FilterChain {
     let name = outbound_name(port.number, &service.host);
     let log = access_log::logs(settings.access_log, "outbound", None);

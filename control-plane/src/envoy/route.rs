@@ -12,7 +12,6 @@ use envoy_types::pb::envoy::config::route::v3::{
 };
 
 use super::cluster::{PASSTHROUGH, outbound_name};
-use super::outbound::is_single;
 use super::{ads, seconds};
 use crate::registry::service::{Service, ServicePort};
 use crate::resource::Resource;
@@ -60,7 +59,7 @@ pub(crate) fn address_domains(service: &Service) -> Vec<String> {
     service
         .addresses
         .iter()
-        .filter(|network| is_single(network))
+        .filter(|network| planes::is_host(network))
         .map(|network| match network.ip() {
             IpAddr::V4(v4) => v4.to_string(),
             IpAddr::V6(v6) => format!("[{v6}]"),

@@ -131,10 +131,4 @@ impl Error {
     pub fn is_incompatible(&self) -> bool {
         self.refusal().is_some_and(|refusal| refusal.code == INCOMPATIBLE)
     }
-
-    /// Whether the plugin is not installed.
-    #[must_use]
-    pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Missing { .. })
-    }
 }

@@ -72,7 +72,7 @@ pub(super) fn rules(addresses: impl Iterator<Item = IpAddr>, table: u32) -> impl
 pub(super) fn own_routes(plan: &PlannedAttachment, assigned: &[Assigned], family: Family) -> Vec<Route> {
     let mut routes = Vec::new();
     if !is_ptp(plan) {
-        let subnets = assigned.iter().filter(|one| !is_host(one.address));
+        let subnets = assigned.iter().filter(|one| !planes::is_host(&one.address));
         routes.extend(subnets.map(|one| plain(subnet(one.address), None)));
     }
     routes.extend(main_routes(plan, assigned));
@@ -98,8 +98,4 @@ fn in_order(mut routes: Vec<Route>) -> Vec<Route> {
 
 pub(super) fn subnet(address: IpNetwork) -> IpNetwork {
     IpNetwork::new(address.network(), address.prefix()).unwrap_or(address)
-}
-
-fn is_host(address: IpNetwork) -> bool {
-    address.prefix() == if address.is_ipv4() { 32 } else { 128 }
 }

@@ -1,37 +1,22 @@
 //! The `bootstrap` object: the file that the pod's proxy starts from.
 
-use std::path::PathBuf;
-
 use super::read::{path, word};
 use crate::fields::{ConfError, Fields};
 use crate::host_port::HostPort;
-use crate::plan::BootstrapFlavour;
+use crate::plan::{BootstrapFlavour, BootstrapPlan};
 
-/// The `bootstrap` object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BootstrapConf {
-    /// Who shall understand the file.
-    pub flavour: BootstrapFlavour,
-    /// `host:port` of the control plane.
-    pub discovery: String,
-    /// Below it lies one directory per pod.
-    pub directory: PathBuf,
-    /// Downstream connections that the proxy accepts in all.
-    pub max_connections: u32,
-}
-
-pub(super) fn bootstrap(fields: &mut Fields<'_>) -> Result<Option<BootstrapConf>, ConfError> {
+pub(super) fn bootstrap(fields: &mut Fields<'_>) -> Result<Option<BootstrapPlan>, ConfError> {
     let Some(mut object) = fields.object("bootstrap")? else { return Ok(None) };
     let discovery: Option<HostPort> = object.parsed("discovery")?;
     let cure = "write HOST:PORT of the control plane, for example istiod.istio-system.svc:15010";
-    let conf = BootstrapConf {
+    let plan = BootstrapPlan {
         flavour: word(&mut object, "flavour", &[("istio", BootstrapFlavour::Istio)])?.unwrap_or_default(),
         discovery: object.required("discovery", discovery, cure)?.to_string(),
         directory: path(&mut object, "directory")?.unwrap_or_else(|| "/run/multiplane/pods".into()),
         max_connections: connections(&mut object)?,
     };
     object.finish(|_| false)?;
-    Ok(Some(conf))
+    Ok(Some(plan))
 }
 
 /// A limit of 0 would close the proxy.

@@ -44,7 +44,7 @@ pub(super) fn fixtures(conf: &NetConf) -> Result<(), ConfError> {
 
 /// The key and value by which two planes are one.
 fn shared(one: &PlaneConf, other: &PlaneConf) -> Option<(&'static str, String)> {
-    let (mine, theirs) = (bridge(one), bridge(other));
+    let (mine, theirs) = (one.kind.bridge(), other.kind.bridge());
     let (Some(mine), Some(theirs)) = (mine, theirs) else { return None };
     // VLANs keep planes of one bridge apart
     if mine.bridge == theirs.bridge
@@ -60,19 +60,6 @@ fn shared(one: &PlaneConf, other: &PlaneConf) -> Option<(&'static str, String)> 
         return Some(("vni", mine.vni.to_string()));
     }
     (mine.device == theirs.device).then(|| ("device", mine.device.to_string()))
-}
-
-fn bridge(plane: &PlaneConf) -> Option<&super::BridgeConf> {
-    match &plane.kind {
-        KindConf::Bridge(bridge) => Some(bridge),
-        KindConf::Vxlan(vxlan) => Some(&vxlan.bridge),
-        KindConf::Ptp
-        | KindConf::Macvlan(_)
-        | KindConf::Ipvlan(_)
-        | KindConf::Vlan(_)
-        | KindConf::HostDevice(_)
-        | KindConf::Adopted(_) => None,
-    }
 }
 
 fn quoted(text: impl AsRef<str>) -> String {

@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use serde_json::{Map, Value};
 
 use super::plane::routes;
-use super::read::{prefix, word};
+use super::read::{prefix, prefix_of, prefixes, word};
 use crate::fields::{ConfError, Fields, items, parse_value};
 use crate::name::PluginName;
 use crate::pod_network::Route;
@@ -90,7 +90,7 @@ impl IpamConf {
 fn embedded(mut fields: Fields<'_>) -> Result<EmbeddedConf, ConfError> {
     let conf = EmbeddedConf {
         ranges: range_sets(&mut fields)?,
-        exclude: exclude(&mut fields)?,
+        exclude: prefixes(&mut fields, "exclude")?,
         addresses: addresses(&mut fields)?,
         gateways: gateways(&mut fields)?,
         routes: routes(&mut fields)?,
@@ -127,11 +127,11 @@ pub(super) fn range_sets(fields: &mut Fields<'_>) -> Result<Vec<(String, Vec<Ran
 
 fn range((path, value): (String, &Value)) -> Result<RangeConf, ConfError> {
     if value.is_string() {
-        let subnet = prefix(&path, value)?;
+        let subnet = prefix_of(&path, value)?;
         return Ok(RangeConf { path, subnet, start: None, end: None, gateway: None });
     }
     let mut fields = Fields::of(path.clone(), value)?;
-    let subnet = fields.value("subnet").map(|value| prefix(&fields.path("subnet"), value)).transpose()?;
+    let subnet = prefix(&mut fields, "subnet")?;
     let range = RangeConf {
         path,
         subnet: fields.required("subnet", subnet, "write a prefix, for example 10.75.8.0/24")?,
@@ -141,16 +141,6 @@ fn range((path, value): (String, &Value)) -> Result<RangeConf, ConfError> {
     };
     fields.finish(|_| false)?;
     Ok(range)
-}
-
-fn exclude(fields: &mut Fields<'_>) -> Result<Vec<IpNetwork>, ConfError> {
-    let list = fields.list("exclude")?;
-    list.into_iter()
-        .map(|(path, value)| match value.as_str() {
-            Some(text) if !text.contains('/') => parse_value::<IpAddr>(&path, value).map(IpNetwork::from),
-            Some(_) | None => prefix(&path, value),
-        })
-        .collect()
 }
 
 fn addresses(fields: &mut Fields<'_>) -> Result<Vec<StaticConf>, ConfError> {

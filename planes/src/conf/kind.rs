@@ -80,6 +80,21 @@ pub enum MatchConf {
 }
 
 impl KindConf {
+    /// The bridge on the node, of the kinds that have one.
+    #[must_use]
+    pub fn bridge(&self) -> Option<&BridgeConf> {
+        match self {
+            Self::Bridge(bridge) => Some(bridge),
+            Self::Vxlan(vxlan) => Some(&vxlan.bridge),
+            Self::Ptp
+            | Self::Macvlan(_)
+            | Self::Ipvlan(_)
+            | Self::Vlan(_)
+            | Self::HostDevice(_)
+            | Self::Adopted(_) => None,
+        }
+    }
+
     pub(super) fn parse(fields: &mut Fields<'_>, plane: &PlaneName) -> Result<Self, ConfError> {
         let kinds = ["bridge", "ptp", "macvlan", "ipvlan", "vlan", "vxlan", "host-device", "adopted"]
             .map(|kind| (kind, kind));
@@ -239,7 +254,7 @@ fn adopted(fields: &mut Fields<'_>) -> Result<MatchConf, ConfError> {
     let object = fields.object("match")?;
     let mut object = fields.required("match", object, cure)?;
     let name = object.parsed("name")?.map(MatchConf::Name);
-    let subnet = object.value("subnet").map(|value| prefix(&object.path("subnet"), value)).transpose()?;
+    let subnet = prefix(&mut object, "subnet")?;
     let mac = object.parsed("mac")?.map(MatchConf::Mac);
     let mut given: Vec<MatchConf> =
         [name, subnet.map(MatchConf::Subnet), mac].into_iter().flatten().collect();

@@ -19,9 +19,9 @@ use serde_json::{Map, Value};
 use self::read::{path, traffic, word, word_of};
 use crate::fields::{ConfError, Fields};
 use crate::name::{NetworkName, PlaneName};
+use crate::plan::BootstrapPlan;
 use crate::pod_network::Traffic;
 
-pub use bootstrap::BootstrapConf;
 pub use ipam::{EmbeddedConf, IpamConf, RangeConf, Reach, StaticConf};
 pub use kind::{BridgeConf, KindConf, MatchConf, VxlanConf};
 pub use node::{NodeConf, NodePlane};
@@ -54,7 +54,7 @@ pub struct NetConf {
     /// Whose traffic is captured, and how.
     pub proxy: ProxyConf,
     /// The bootstrap to write, if any.
-    pub bootstrap: Option<BootstrapConf>,
+    pub bootstrap: Option<BootstrapPlan>,
     /// Whose addresses stand in the result of a standalone network.
     pub report: Report,
     /// How long one call may take in all.
@@ -139,6 +139,12 @@ impl NetConf {
     #[must_use]
     pub fn plane(&self, name: &PlaneName) -> Option<&PlaneConf> {
         self.planes.iter().find(|plane| plane.name == *name)
+    }
+
+    /// The plane that becomes the primary where no other plugin made one.
+    #[must_use]
+    pub fn primary_plane(&self) -> Option<&PlaneName> {
+        self.primary.as_ref().or(self.always.first()).or(self.default.first())
     }
 
     /// A plane that the catalogue does not have.

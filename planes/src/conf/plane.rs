@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::read::{prefix, traffic};
+use super::read::{prefix, prefixes, traffic};
 use super::{IpamConf, KindConf};
-use crate::fields::{ConfError, Fields, parse_value};
+use crate::fields::{ConfError, Fields};
 use crate::mac::MacAddr;
 use crate::name::{IfName, PlaneName};
 use crate::number::Mtu;
@@ -56,6 +56,11 @@ pub enum MacConf {
 }
 
 impl PlaneConf {
+    /// How an error names one of the plane's keys where it no longer knows the plane's place in the file.
+    pub(crate) fn field(&self, key: &str) -> String {
+        format!("planes {:?} {key}", self.name.as_str())
+    }
+
     pub(super) fn parse(mut fields: Fields<'_>) -> Result<Self, ConfError> {
         let name = fields.parsed("name")?;
         let name = fields.required("name", name, "write the plane's name, for example \"media\"")?;
@@ -70,7 +75,7 @@ impl PlaneConf {
             dns: dns(&mut fields)?,
             sysctls: sysctls(&mut fields)?,
             traffic: traffic(&mut fields, "traffic")?.unwrap_or_default(),
-            addresses: addresses(&mut fields)?,
+            addresses: prefixes(&mut fields, "addresses")?,
             forward: fields.flag("forward")?.unwrap_or(false),
         };
         fields.finish(|_| false)?;
@@ -113,7 +118,7 @@ pub(super) fn routes(fields: &mut Fields<'_>) -> Result<Vec<Route>, ConfError> {
 }
 
 fn route(mut fields: Fields<'_>) -> Result<Route, ConfError> {
-    let dst = fields.value("dst").map(|value| prefix(&fields.path("dst"), value)).transpose()?;
+    let dst = prefix(&mut fields, "dst")?;
     let route = Route {
         dst: fields.required("dst", dst, "write a prefix, for example 10.76.0.0/16")?,
         gw: fields.parsed("gw")?,
@@ -162,15 +167,4 @@ fn sysctls(fields: &mut Fields<'_>) -> Result<BTreeMap<String, String>, ConfErro
         sysctls.insert(name.to_owned(), value.to_owned());
     }
     Ok(sysctls)
-}
-
-/// Addresses that a plane may receive besides its own: an address alone is a host prefix.
-fn addresses(fields: &mut Fields<'_>) -> Result<Vec<IpNetwork>, ConfError> {
-    let list = fields.list("addresses")?;
-    list.into_iter()
-        .map(|(path, value)| match value.as_str() {
-            Some(text) if !text.contains('/') => parse_value::<IpAddr>(&path, value).map(IpNetwork::from),
-            Some(_) | None => prefix(&path, value),
-        })
-        .collect()
 }

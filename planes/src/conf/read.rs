@@ -1,5 +1,6 @@
 //! Values that several objects share: paths, words, ports, prefixes.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
@@ -57,7 +58,23 @@ pub(super) fn port(fields: &mut Fields<'_>, key: &'static str) -> Result<Option<
 }
 
 /// A prefix such as `10.76.0.0/16`, without host bits.
-pub(super) fn prefix(path: &str, value: &Value) -> Result<IpNetwork, ConfError> {
+pub(super) fn prefix(fields: &mut Fields<'_>, key: &'static str) -> Result<Option<IpNetwork>, ConfError> {
+    let path = fields.path(key);
+    fields.value(key).map(|value| prefix_of(&path, value)).transpose()
+}
+
+/// A list of prefixes, in which an address alone is a host prefix.
+pub(super) fn prefixes(fields: &mut Fields<'_>, key: &'static str) -> Result<Vec<IpNetwork>, ConfError> {
+    let list = fields.list(key)?;
+    list.into_iter()
+        .map(|(path, value)| match value.as_str() {
+            Some(text) if !text.contains('/') => parse_value::<IpAddr>(&path, value).map(IpNetwork::from),
+            Some(_) | None => prefix_of(&path, value),
+        })
+        .collect()
+}
+
+pub(super) fn prefix_of(path: &str, value: &Value) -> Result<IpNetwork, ConfError> {
     let network: IpNetwork = parse_value(path, value)?;
     let has_length = value.as_str().is_some_and(|text| text.contains('/'));
     if !has_length || network.ip() != network.network() {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use crate::fields::ConfError;
+use crate::prefix;
 
 /// Networks whose addresses mean something else than a pod's interface (RFC 6890).
 const SPECIAL: [(&str, &str); 7] = [
@@ -34,8 +35,7 @@ pub(super) fn refuse_special(path: &str, subnet: &IpNetwork) -> Result<(), ConfE
 /// The first address of a subnet is the subnet itself, the last of IPv4's is its broadcast; /31, /32, /127 and /128 have
 /// neither (RFC 3021, RFC 6164).
 pub(super) fn refuse_end_of_subnet(path: &str, subnet: &IpNetwork, address: IpAddr) -> Result<(), ConfError> {
-    let bits = if subnet.is_ipv4() { 32 } else { 128 };
-    let meaning = if bits - subnet.prefix() < 2 {
+    let meaning = if prefix::bits(subnet) - subnet.prefix() < 2 {
         return Ok(());
     } else if address == subnet.network() {
         "the address of the subnet itself"
@@ -44,8 +44,16 @@ pub(super) fn refuse_end_of_subnet(path: &str, subnet: &IpNetwork, address: IpAd
     } else {
         return Ok(());
     };
-    let cure = format!("is {meaning}; write one from {} to {}", offset(subnet.network(), 1), last_of(subnet));
+    let cure = format!("is {meaning}; write one from {} to {}", first_of(subnet), last_of(subnet));
     Err(ConfError::invalid(path, address, cure))
+}
+
+/// The first address that a pod may have: behind the subnet's own.
+pub(super) fn first_of(subnet: &IpNetwork) -> IpAddr {
+    match subnet.network() {
+        IpAddr::V4(v4) => IpAddr::V4(u32::from(v4).saturating_add(1).into()),
+        IpAddr::V6(v6) => IpAddr::V6(u128::from(v6).saturating_add(1).into()),
+    }
 }
 
 /// The last address that a pod may have: IPv4's last is the broadcast address.
@@ -53,20 +61,5 @@ pub(super) fn last_of(subnet: &IpNetwork) -> IpAddr {
     match subnet {
         IpNetwork::V4(v4) => IpAddr::V4((u32::from(v4.broadcast()) - 1).into()),
         IpNetwork::V6(v6) => IpAddr::V6(v6.broadcast()),
-    }
-}
-
-/// An address as a number, for comparison within its family.
-pub(super) fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => u128::from(u32::from(v4)),
-        IpAddr::V6(v6) => u128::from(v6),
-    }
-}
-
-pub(super) fn offset(address: IpAddr, by: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(v4) => IpAddr::V4(u32::from(v4).saturating_add(u32::from(by)).into()),
-        IpAddr::V6(v6) => IpAddr::V6(u128::from(v6).saturating_add(u128::from(by)).into()),
     }
 }

@@ -4,7 +4,7 @@ use super::{FoundInterface, Request, ask::Ask, undeclared};
 use crate::conf::{KindConf, MatchConf, NetConf, PlaneConf};
 use crate::fields::ConfError;
 use crate::name::IfName;
-use crate::plan::{LinkPlan, PlannedAttachment};
+use crate::plan::PlannedAttachment;
 use crate::pod_network::{Role, Traffic};
 
 /// The primary that an earlier plugin made. Captured like any plane unless a declared one says otherwise.
@@ -25,17 +25,9 @@ pub(super) fn rest(
     request: &Request<'_>,
     attachments: &[PlannedAttachment],
 ) -> Result<Vec<PlannedAttachment>, ConfError> {
-    let mut found: Vec<&FoundInterface> = request
-        .found
-        .iter()
-        .filter(|found| {
-            let claimed =
-                |one: &PlannedAttachment| matches!(one.link, LinkPlan::Adopted) && one.ifname == found.name;
-            !attachments.iter().any(claimed)
-        })
-        // An interface that stands where one of ours shall be is an error of its own, not an adopted one.
-        .filter(|found| !attachments.iter().any(|one| one.ifname == found.name))
-        .collect();
+    // Those that were claimed are there already; one that stands where one of ours shall be is an error of its own.
+    let is_new = |found: &&FoundInterface| !attachments.iter().any(|one| one.ifname == found.name);
+    let mut found: Vec<&FoundInterface> = request.found.iter().filter(is_new).collect();
     found.sort_by(|one, other| one.name.cmp(&other.name));
     found
         .into_iter()

@@ -141,9 +141,7 @@ impl Ask {
             IpamPlan::Delegated(_) => return Ok(()),
             IpamPlan::None => return self.refuse_default_route("the plane has no gateway of ours"),
         };
-        let ranges = embedded.range_sets.iter().flat_map(|set| &set.ranges).filter_map(|range| range.gateway);
-        let gateways: Vec<IpAddr> =
-            ranges.chain(embedded.static_addresses.iter().filter_map(|fixed| fixed.gateway)).collect();
+        let gateways: Vec<IpAddr> = embedded.gateways().map(|gateway| gateway.ip()).collect();
         let Some(foreign) = self.default_route.iter().find(|gateway| !gateways.contains(gateway)) else {
             return Ok(());
         };

@@ -72,10 +72,9 @@ fn vxlan_link(
     vxlan: &VxlanConf,
     overlay: Option<&NodePlane>,
 ) -> Result<VxlanLink, ConfError> {
-    let field = |key: &str| format!("planes {:?} {key}", plane.name.as_str());
     let local = overlay.and_then(|overlay| overlay.local).or(vxlan.local).ok_or_else(|| {
         let cure = "is missing: write this node's tunnel address here or in nodeConfig";
-        ConfError::invalid(field("local"), "", cure)
+        ConfError::invalid(plane.field("local"), "", cure)
     })?;
     let remotes = match (&vxlan.remotes, overlay.map(|overlay| &overlay.remotes)) {
         (VxlanRemotes::Unicast(_), Some(own)) if !own.is_empty() => VxlanRemotes::Unicast(own.clone()),
@@ -89,7 +88,7 @@ fn vxlan_link(
     };
     if let Some(other) = first {
         return Err(ConfError::invalid(
-            field("remotes"),
+            plane.field("remotes"),
             other,
             format!("is of another family than local {local}"),
         ));
@@ -107,13 +106,7 @@ fn vxlan_link(
 /// A bridge that is the plane's gateway carries the gateways' addresses, with the prefix length of their subnet.
 pub(super) fn with_gateways(mut link: LinkPlan, plane: &PlaneConf, ipam: &IpamPlan) -> LinkPlan {
     let (IpamPlan::Embedded(embedded), true) = (ipam, is_gateway(plane)) else { return link };
-    let ranges = embedded.range_sets.iter().flat_map(|set| &set.ranges);
-    let from_ranges = ranges.filter_map(|range| IpNetwork::new(range.gateway?, range.subnet.prefix()).ok());
-    let from_static = embedded
-        .static_addresses
-        .iter()
-        .filter_map(|one| IpNetwork::new(one.gateway?, one.address.prefix()).ok());
-    let mut addresses: Vec<IpNetwork> = from_ranges.chain(from_static).collect();
+    let mut addresses: Vec<IpNetwork> = embedded.gateways().collect();
     addresses.dedup();
     match &mut link {
         LinkPlan::Bridge(bridge) => bridge.gateway_addresses = addresses,

@@ -19,7 +19,7 @@ use crate::conf::{MacConf, NetConf, NodeConf, PlaneConf};
 use crate::fields::ConfError;
 use crate::mac::MacAddr;
 use crate::name::{IfName, PlaneName};
-use crate::plan::{BootstrapPlan, Dns, IpamPlan, LinkPlan, MacPlan, Plan, PlannedAttachment};
+use crate::plan::{Dns, IpamPlan, LinkPlan, MacPlan, Plan, PlannedAttachment};
 use crate::pod_network::{AttachmentKey, Pod, Proxy, Role, Traffic};
 
 pub use link::host_ifname;
@@ -79,12 +79,7 @@ pub fn resolve(conf: &NetConf, request: &Request<'_>) -> Result<Plan, ConfError>
         proxy: proxy::resolve(&conf.proxy, request.annotations)?,
         attachments,
         undeclared: conf.undeclared,
-        bootstrap: conf.bootstrap.as_ref().map(|bootstrap| BootstrapPlan {
-            flavour: bootstrap.flavour,
-            discovery: bootstrap.discovery.clone(),
-            directory: bootstrap.directory.clone(),
-            max_connections: bootstrap.max_connections,
-        }),
+        bootstrap: conf.bootstrap.clone(),
     })
 }
 
@@ -93,7 +88,7 @@ fn primary(conf: &NetConf, request: &Request<'_>) -> Result<PlannedAttachment, C
     if request.chained {
         return adopt::primary(conf, request);
     }
-    let name = conf.primary.as_ref().or(conf.always.first()).or(conf.default.first()).ok_or_else(|| {
+    let name = conf.primary_plane().ok_or_else(|| {
         let cure =
             "is missing: no plugin before us made the primary interface; name the plane that shall be it";
         ConfError::invalid("primary", "", cure)
@@ -156,7 +151,7 @@ fn own_ifname(plane: &PlaneConf, ask: &ask::Ask) -> Result<IfName, ConfError> {
     }
     plane.name.as_str().parse().map_err(|_| {
         let cure = "is too long or odd for an interface; write the plane's \"ifname\"";
-        ConfError::invalid(format!("planes {:?} ifname", plane.name.as_str()), "", cure)
+        ConfError::invalid(plane.field("ifname"), "", cure)
     })
 }
 

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::address::{last_of, number, offset, refuse_end_of_subnet, refuse_special};
+use super::address::{first_of, last_of, refuse_end_of_subnet, refuse_special};
 use super::ask::Ask;
 use crate::annotation::RequestedAddress;
 use crate::conf::{EmbeddedConf, IpamConf, KindConf, NodePlane, PlaneConf, RangeConf, Reach, StaticConf};
 use crate::fields::ConfError;
 use crate::plan::{AddressRange, DelegatedIpam, EmbeddedIpam, IpamPlan, RangeSet, StaticAddress};
+use crate::prefix;
 
 pub(super) fn plan(plane: &PlaneConf, overlay: Option<&NodePlane>, ask: &Ask) -> Result<IpamPlan, ConfError> {
     match &plane.ipam {
@@ -31,10 +32,9 @@ fn embedded(
     let own = overlay.map(|overlay| &overlay.ranges).filter(|ranges| !ranges.is_empty());
     let stated = own.is_some() || conf.scope == Reach::Node;
     if plane.kind.is_shared_between_nodes() && !stated {
-        let field = format!("planes {:?} ipam.ranges", plane.name.as_str());
         let cure = "this plane reaches beyond the node, where others may draw the same addresses: put this node's own \
                     ranges into nodeConfig, or state \"scope\": \"node\", or delegate to another IPAM";
-        return Err(ConfError::invalid(field, "", cure));
+        return Err(ConfError::invalid(plane.field("ipam.ranges"), "", cure));
     }
     let sets = own.unwrap_or(&conf.ranges);
     let mut range_sets = Vec::new();
@@ -77,7 +77,7 @@ fn address_range(
     needs_gateway: bool,
 ) -> Result<AddressRange, ConfError> {
     let RangeConf { path, subnet, .. } = range;
-    let bits = if subnet.is_ipv4() { 32 } else { 128 };
+    let bits = prefix::bits(subnet);
     if bits - subnet.prefix() < 2 {
         let cure = format!("is too small; write a prefix of at most /{}, or \"addresses\"", bits - 2);
         return Err(ConfError::invalid(path, subnet, cure));
@@ -91,16 +91,15 @@ fn address_range(
             Err(ConfError::invalid(field, address, format!("lies outside of {subnet}")))
         }
     };
-    let first_of = offset(subnet.network(), 1);
-    let first = inside("rangeStart", range.start.unwrap_or(first_of))?;
+    let first = inside("rangeStart", range.start.unwrap_or_else(|| first_of(subnet)))?;
     let last = inside("rangeEnd", range.end.unwrap_or_else(|| last_of(subnet)))?;
-    if number(first) > number(last) {
+    if first > last {
         let cure = format!("lies before rangeStart {first}");
         return Err(ConfError::invalid(format!("{path}.rangeEnd"), last, cure));
     }
     let of_plane = conf.gateways.iter().copied().find(|gateway| subnet.contains(*gateway));
     // host-local's default; a plane whose gateway nobody is needs none
-    let gateway = range.gateway.or(of_plane).or(needs_gateway.then_some(first_of));
+    let gateway = range.gateway.or(of_plane).or(needs_gateway.then(|| first_of(subnet)));
     let gateway = gateway.map(|gateway| inside("gateway", gateway)).transpose()?;
     Ok(AddressRange { subnet: *subnet, first, last, gateway, exclude: conf.exclude.clone() })
 }
@@ -109,11 +108,7 @@ fn refuse_overlaps(confs: &[(String, Vec<RangeConf>)], sets: &[RangeSet]) -> Res
     let paths = confs.iter().flat_map(|(_, set)| set.iter().map(|range| &range.path));
     let all: Vec<(&String, &AddressRange)> = paths.zip(sets.iter().flat_map(|set| &set.ranges)).collect();
     for (at, (path, range)) in all.iter().enumerate() {
-        let overlaps = |other: &AddressRange| {
-            other.subnet.is_ipv4() == range.subnet.is_ipv4()
-                && number(other.first) <= number(range.last)
-                && number(range.first) <= number(other.last)
-        };
+        let overlaps = |other: &AddressRange| other.first <= range.last && range.first <= other.last;
         if let Some((other, _)) = all[..at].iter().find(|(_, other)| overlaps(other)) {
             return Err(ConfError::invalid(path.as_str(), range.subnet, format!("overlaps {other}")));
         }
@@ -162,10 +157,9 @@ fn refuse_useless_gateway(
         .collect();
     for gateway in &conf.gateways {
         if !subnets.iter().any(|subnet| subnet.contains(*gateway)) {
-            let field = format!("planes {:?} ipam.gateway", plane.name.as_str());
             let list: Vec<String> = subnets.iter().map(ToString::to_string).collect();
             let cure = format!("lies outside of the plane's subnets {}", list.join(", "));
-            return Err(ConfError::invalid(field, gateway, cure));
+            return Err(ConfError::invalid(plane.field("ipam.gateway"), gateway, cure));
         }
     }
     Ok(())
@@ -173,16 +167,7 @@ fn refuse_useless_gateway(
 
 /// Whether the node itself is the plane's gateway.
 pub(super) fn is_gateway(plane: &PlaneConf) -> bool {
-    match &plane.kind {
-        KindConf::Bridge(bridge) => bridge.is_gateway,
-        KindConf::Vxlan(vxlan) => vxlan.bridge.is_gateway,
-        KindConf::Ptp
-        | KindConf::Macvlan(_)
-        | KindConf::Ipvlan(_)
-        | KindConf::Vlan(_)
-        | KindConf::HostDevice(_)
-        | KindConf::Adopted(_) => false,
-    }
+    plane.kind.bridge().is_some_and(|bridge| bridge.is_gateway)
 }
 
 fn refuse_no_gateway(plane: &PlaneConf, sets: &[RangeSet]) -> Result<(), ConfError> {
@@ -190,9 +175,8 @@ fn refuse_no_gateway(plane: &PlaneConf, sets: &[RangeSet]) -> Result<(), ConfErr
     match without {
         None => Ok(()),
         Some(range) => {
-            let field = format!("planes {:?} ipam.gateway", plane.name.as_str());
             let cure = "a ptp plane needs the address of its other end; write the gateway of this range";
-            Err(ConfError::invalid(field, range.subnet, cure))
+            Err(ConfError::invalid(plane.field("ipam.gateway"), range.subnet, cure))
         }
     }
 }
@@ -201,12 +185,8 @@ fn refuse_no_gateway(plane: &PlaneConf, sets: &[RangeSet]) -> Result<(), ConfErr
 fn requested(ask: &Ask, ip: RequestedAddress, sets: &[RangeSet]) -> Result<IpAddr, ConfError> {
     let field = || format!("{}.ips", ask.field);
     let ranges = || sets.iter().flat_map(|set| &set.ranges);
-    let within = |range: &&AddressRange| {
-        range.subnet.is_ipv4() == ip.ip.is_ipv4()
-            && (number(range.first)..=number(range.last)).contains(&number(ip.ip))
-    };
-    let Some(range) = ranges().find(within) else {
-        let list: Vec<String> = ranges().map(|range| format!("{}-{}", range.first, range.last)).collect();
+    let Some(range) = ranges().find(|range| range.holds(ip.ip)) else {
+        let list: Vec<String> = ranges().map(ToString::to_string).collect();
         let cure = format!("lies outside of the plane's ranges {}", list.join(", "));
         return Err(ask.error(field(), ip.to_string(), cure));
     };
@@ -225,13 +205,7 @@ fn requested(ask: &Ask, ip: RequestedAddress, sets: &[RangeSet]) -> Result<IpAdd
 
 fn refuse_two_of_one_set(ask: &Ask, requested: &[IpAddr], sets: &[RangeSet]) -> Result<(), ConfError> {
     for set in sets {
-        let holds = |ip: &&IpAddr| {
-            let inside = |range: &AddressRange| {
-                range.subnet.is_ipv4() == ip.is_ipv4()
-                    && (number(range.first)..=number(range.last)).contains(&number(**ip))
-            };
-            set.ranges.iter().any(inside)
-        };
+        let holds = |ip: &&IpAddr| set.ranges.iter().any(|range| range.holds(**ip));
         if let Some(second) = requested.iter().filter(holds).nth(1) {
             let cure = "a range set gives one address; ask for one of it";
             return Err(ask.error(format!("{}.ips", ask.field), second.to_string(), cure));
