@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use planes::ProxyNode;
 use planes::proxy_node::NodeError;
 use serde_json::{Map, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::explain;
 use crate::matching::Match;
@@ -173,11 +173,8 @@ async fn serve(arguments: Serve) -> Result<u8, CommandError> {
         access_log: arguments.access_log,
         which: arguments.which,
     };
-    let listener = open(arguments.listen).await?;
-    let admin = match arguments.admin {
-        Some(address) => Some(open(address).await?),
-        None => None,
-    };
+    let listener = open(arguments.listen)?;
+    let admin = arguments.admin.map(open).transpose()?;
     let source = Box::new(Directory::new(&arguments.registry));
     let mut server = Server::start(source, settings, Timing::default(), listener, admin)?;
     tracing::info!(xds = %server.address, admin = ?server.admin, "serving");
@@ -191,8 +188,18 @@ async fn serve(arguments: Serve) -> Result<u8, CommandError> {
     Ok(0)
 }
 
-async fn open(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+/// Connections that may wait to be taken: after a restart all proxies come at once, and Linux resets those beyond
+/// (listen(2); the kernel's own limit is `net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
+
+fn open(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let open = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().map_err(|source| ServeError::Listen { address, source })
 }
 
 /// SIGTERM or SIGINT.

@@ -79,18 +79,14 @@ impl Server {
         let watching = source.watch(Box::new(move || waker.notify_one()))?;
         load(&mut *source, &mut catalogue, &hub)?;
         let address = local(&listener)?;
-        let (stop, stopped) = watch::channel(false);
-        let mut others =
-            vec![tokio::spawn(follow(source, catalogue, Arc::clone(&hub), timing, wake, watching))];
-        let mut admin = None;
-        if let Some(listener) = admin_listener {
-            let at = local(&listener)?;
-            if !at.ip().is_loopback() {
-                return Err(ServeError::AdminExposed(at));
-            }
-            admin = Some(at);
-            others.push(tokio::spawn(admin::serve(listener, Arc::clone(&hub))));
+        let admin = admin_listener.as_ref().map(local).transpose()?;
+        if let Some(exposed) = admin.filter(|admin| !admin.ip().is_loopback()) {
+            return Err(ServeError::AdminExposed(exposed));
         }
+        let (stop, stopped) = watch::channel(false);
+        let follow = follow(source, catalogue, Arc::clone(&hub), timing, wake, watching);
+        let mut others = vec![tokio::spawn(follow)];
+        others.extend(admin_listener.map(|listener| tokio::spawn(admin::serve(listener, Arc::clone(&hub)))));
         let xds = tokio::spawn(serve_xds(Arc::clone(&hub), listener, stopped, timing.keepalive));
         Ok(Self { hub, address, admin, stop, xds, others, drain: timing.drain })
     }

@@ -65,7 +65,7 @@ pub(crate) fn listeners(node: &ProxyNode, targets: &[Target], settings: &Setting
         Layout::Split => vec![virtual_inbound(node, targets, settings), virtual_outbound(node, settings)],
         Layout::Classic => {
             let mut listeners = vec![classic_virtual(node, settings)];
-            listeners.extend(targets.iter().map(|target| classic_inbound(target, settings)));
+            listeners.extend(classic_inbound(node, targets, settings));
             listeners
         }
     }
@@ -77,11 +77,7 @@ fn virtual_inbound(node: &ProxyNode, targets: &[Target], settings: &Settings) ->
     let families = Families::of(&node.addresses);
     let planes = planes_of(node);
     let mut chains = listener::black_holes("virtualInbound");
-    let mut ports: BTreeMap<u16, Vec<&Target>> = BTreeMap::new();
-    for target in targets {
-        ports.entry(target.port).or_default().push(target);
-    }
-    for (port, targets) in ports {
+    for (port, targets) in by_port(targets) {
         chains.extend(port_chains(port, &targets, &planes, families, settings));
     }
     for (plane, addresses) in &planes {
@@ -96,9 +92,23 @@ fn virtual_inbound(node: &ProxyNode, targets: &[Target], settings: &Settings) ->
     Resource::encode("virtualInbound", wildcard)
 }
 
-/// The chains of one application port: one for each plane, where a plane on which no service is registered
-/// passes unread but counted, and one for any other address. Without the last a call there would be reset:
-/// Envoy decides by port first and never goes back.
+/// What is served on each application port.
+fn by_port(targets: &[Target]) -> BTreeMap<u16, Vec<&Target>> {
+    let mut ports: BTreeMap<u16, Vec<&Target>> = BTreeMap::new();
+    for target in targets {
+        ports.entry(target.port).or_default().push(target);
+    }
+    ports
+}
+
+/// What answers a call of a port at a place: the service that is registered there, else the port's first. One
+/// application listens on the port, so that a service registered on one plane is served on all: that is the cure.
+fn served<'a>(targets: &[&'a Target], is_there: impl Fn(&Target) -> bool) -> Option<&'a Target> {
+    targets.iter().find(|target| is_there(target)).or(targets.first()).copied()
+}
+
+/// The chains of one application port: one for each plane, and one for any other address. Without the last a call
+/// there would be reset: Envoy decides by port first and never goes back.
 fn port_chains(
     port: u16,
     targets: &[&Target],
@@ -108,15 +118,13 @@ fn port_chains(
 ) -> Vec<FilterChain> {
     let base = listener::wildcard_name(families, port);
     let chain = |plane: Option<&PlaneName>, addresses: &[IpAddr]| {
+        let target = served(targets, |target| target.plane.as_ref() == plane)?;
         let suffix = plane.map(|plane| format!("|{plane}")).unwrap_or_default();
-        let (name, last) = match targets.iter().find(|target| target.plane.as_ref() == plane) {
-            Some(target) => (format!("{base}{suffix}"), serve(target, settings)),
-            None => (format!("unmatched{suffix}|{port}"), unmatched(plane, settings)),
-        };
-        listener::chain(name, listener::to(Some(port), addresses), last)
+        let filter = serve(target, plane, settings);
+        Some(listener::chain(format!("{base}{suffix}"), listener::to(Some(port), addresses), filter))
     };
     let on_planes = planes.iter().map(|(plane, addresses)| chain(Some(plane), addresses));
-    on_planes.chain([chain(None, &[])]).collect()
+    on_planes.chain([chain(None, &[])]).flatten().collect()
 }
 
 /// A stat's prefix that names the plane; a dot would end the tag.
@@ -127,9 +135,8 @@ fn stat(prefix: &str, plane: Option<&PlaneName>) -> String {
     }
 }
 
-/// To the application, read as the service says.
-fn serve(target: &Target, settings: &Settings) -> Filter {
-    let plane = target.plane.as_ref();
+/// To the application, read as the service says; called on `plane`.
+fn serve(target: &Target, plane: Option<&PlaneName>, settings: &Settings) -> Filter {
     let stat = stat(&format!("inbound_{}", target.port), plane);
     let log = access_log::logs(settings.access_log, "inbound", plane.map(PlaneName::as_str));
     let cluster = inbound_name(target.port);
@@ -140,7 +147,7 @@ fn serve(target: &Target, settings: &Settings) -> Filter {
     }
 }
 
-/// To the application, unread: no service is registered where the client called. It works, but without routes,
+/// To the application, unread: no service is registered on the port that the client called. It works, but without routes,
 /// policy and metrics of its own, and that would go unseen if nothing counted it.
 fn unmatched(plane: Option<&PlaneName>, settings: &Settings) -> Filter {
     let log = access_log::logs(settings.access_log, "unmatched", plane.map(PlaneName::as_str));
@@ -182,9 +189,24 @@ fn classic_virtual(node: &ProxyNode, settings: &Settings) -> Arc<Resource> {
     outbound_capture("virtual", node, chains)
 }
 
-/// A listener for one address of the pod: where it is missing, the call falls to an outbound listener.
-fn classic_inbound(target: &Target, settings: &Settings) -> Arc<Resource> {
-    let name = listener::name(target.address, target.port);
-    let chain = listener::chain(name.clone(), None, serve(target, settings));
-    Resource::encode(name, listener::unbound(target.address, target.port, TrafficDirection::Inbound, chain))
+/// A listener for each address of the pod and port that it serves: where one is missing, the call falls to an
+/// outbound listener.
+fn classic_inbound(node: &ProxyNode, targets: &[Target], settings: &Settings) -> Vec<Arc<Resource>> {
+    let listener = |port: u16, targets: &[&Target], address: IpAddr| {
+        let target = served(targets, |target| target.address == address)?;
+        let name = listener::name(address, port);
+        let chain = listener::chain(
+            name.clone(),
+            None,
+            serve(target, node.plane_of(address).map(|plane| &plane.plane), settings),
+        );
+        Some(Resource::encode(name, listener::unbound(address, port, TrafficDirection::Inbound, chain)))
+    };
+    let addresses = settings.which.addresses(node);
+    let ports = by_port(targets).into_iter();
+    ports
+        .flat_map(|(port, targets)| {
+            addresses.iter().filter_map(move |&address| listener(port, &targets, address))
+        })
+        .collect()
 }

@@ -127,12 +127,12 @@ fn application(netns: &netlink::Netns, address: &'static str) {
 /// Redirects inbound TCP of `ctl0`'s address as our rules do; that is all that this one test needs of them.
 fn capture(netns: &netlink::Netns) {
     let rules = "table ip t { chain o { type nat hook output priority -100; \
-                 ip saddr 127.0.0.6 return; ip daddr { 10.75.8.5, 192.168.10.5 } tcp dport 9080 redirect to :15006; }; }";
+                 ip saddr 127.0.0.6 return; ip daddr { 10.75.8.5, 192.168.10.5 } tcp dport { 9080, 9081 } redirect to :15006; }; }";
     envoy::run(netns, &["nft", rules]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_on_the_second_plane_is_answered_by_its_inbound_chain_and_counted_by_plane() {
+async fn a_service_on_the_second_plane_is_answered_by_its_inbound_chains_and_counted_by_plane() {
     let Some(binary) = envoy::binary() else { return };
     let netns = envoy::namespace();
     for address in ["192.168.10.5/24", "10.75.8.5/24"] {
@@ -140,6 +140,7 @@ async fn a_service_on_the_second_plane_is_answered_by_its_inbound_chain_and_coun
     }
     capture(&netns);
     application(&netns, "0.0.0.0:9080");
+    application(&netns, "0.0.0.0:9081");
     let yaml = service("reviews.shop.svc", "shop", 9080, "HTTP", &[], &["10.75.8.5"]);
     let listener = envoy::listen(&netns, "127.0.0.1:15010");
     let world = World::on(listener, Settings::default(), &[("reviews.yaml", yaml)]);
@@ -150,11 +151,12 @@ async fn a_service_on_the_second_plane_is_answered_by_its_inbound_chain_and_coun
     })
     .await;
 
-    let matched = envoy::http_get(&netns, "10.75.8.5:9080", "/").unwrap();
-    let unmatched = envoy::http_get(&netns, "192.168.10.5:9080", "/").unwrap();
-
-    assert!(matched.starts_with("HTTP/1.1 200") && matched.ends_with("token"), "{matched}");
-    assert!(matched.contains("server: envoy"), "read by the proxy: {matched}");
+    for address in ["10.75.8.5:9080", "192.168.10.5:9080"] {
+        let matched = envoy::http_get(&netns, address, "/").unwrap();
+        assert!(matched.starts_with("HTTP/1.1 200") && matched.ends_with("token"), "{address}: {matched}");
+        assert!(matched.contains("server: envoy"), "read by the proxy: {address}: {matched}");
+    }
+    let unmatched = envoy::http_get(&netns, "192.168.10.5:9081", "/").unwrap();
     assert!(
         unmatched.ends_with("token") && !unmatched.contains("server: envoy"),
         "passes unread: {unmatched}"
@@ -167,7 +169,9 @@ async fn a_service_on_the_second_plane_is_answered_by_its_inbound_chain_and_coun
     };
     let shown =
         |part: &str| metrics.lines().filter(|line| line.contains(part)).collect::<Vec<_>>().join("\n");
-    assert!(counted("envoy_http_downstream_rq_total", &["plane=\"control\""]), "{}", shown("rq_total"));
+    for plane in ["plane=\"control\"", "plane=\"oam\""] {
+        assert!(counted("envoy_http_downstream_rq_total", &[plane]), "{plane}: {}", shown("rq_total"));
+    }
     assert!(
         counted("envoy_tcp_downstream_cx_total", &["plane=\"oam\"", "unmatched"]),
         "{}",
@@ -175,7 +179,9 @@ async fn a_service_on_the_second_plane_is_answered_by_its_inbound_chain_and_coun
     );
     eventually("the access log names both planes", || {
         let log = envoy.log();
-        log.contains("inbound plane=control") && log.contains("unmatched plane=oam")
+        ["inbound plane=control", "inbound plane=oam", "unmatched plane=oam"]
+            .iter()
+            .all(|line| log.contains(line))
     })
     .await;
     assert_eq!(world.server.hub.metrics.refused(), 0);

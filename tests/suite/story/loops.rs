@@ -9,7 +9,7 @@ use testbed::real::Envoy;
 use testbed::real::envoy::Options;
 use testbed::world::command;
 
-use super::scene::{ON_SECOND, Scene, Serving, count, status};
+use super::scene::{ON_FIRST, ON_SECOND, Scene, Serving, count, status};
 
 /// Istio 1.0's rules in the words of nft: one port for both directions, and the proxy's calls to the pod's own addresses
 /// are captured like everybody's, before its user is let through.
@@ -94,8 +94,10 @@ fn in_2018_one_request_eats_every_descriptor_and_with_all_addresses_known_it_is_
     back_to_2018(&scene.a.netns);
     scene.serve(Serving { layout: "classic", matching: "all" });
     let proxy = scene.proxy(&scene.a, &options);
-    let client = scene.client("data", "10.75.8.9");
-    assert_eq!(status(&client, ON_SECOND), Some(200), "the cure: the same rules, all addresses");
+    for (plane, client, address) in [("data", "10.75.8.9", ON_SECOND), ("signal", "192.168.10.9", ON_FIRST)] {
+        let client = scene.client(plane, client);
+        assert_eq!(status(&client, address), Some(200), "the cure on {plane}: the same rules, all addresses");
+    }
     assert_eq!(count(&proxy, "^http.outbound.*downstream_rq_total"), 0);
     assert!(proxy.open_files() < 60, "{}", proxy.open_files());
     drop(proxy);

@@ -3,15 +3,34 @@
 use super::*;
 
 #[tokio::test]
-async fn a_service_on_the_second_plane_has_an_inbound_chain_of_that_plane() {
+async fn a_service_on_the_second_plane_has_an_inbound_chain_on_every_plane() {
     let (_world, client) = following().await;
 
     let chains = chains(&client);
 
-    assert!(chains.contains(&"0.0.0.0_9080|control".to_owned()), "{chains:?}");
-    for name in ["unmatched|oam|9080", "unmatched|9080", "unmatched|oam", "unmatched|control"] {
+    for name in
+        ["0.0.0.0_9080|control", "0.0.0.0_9080|oam", "0.0.0.0_9080", "unmatched|oam", "unmatched|control"]
+    {
         assert!(chains.contains(&name.to_owned()), "{name} in {chains:?}");
     }
+}
+
+#[tokio::test]
+async fn two_services_on_one_port_have_each_their_own_plane() {
+    let mut files = files().to_vec();
+    files.push(("tcp", service("tcp.shop.svc", "shop", 9080, "TCP", &["240.0.0.9"], &["192.168.10.5"])));
+    let world = World::start(Settings::default(), &files).await;
+    let mut client = Client::connect(world.address(), &app()).await;
+    client.follow_all().await;
+
+    let listener: Listener = client.decode(LDS, "virtualInbound");
+    let filter = |name: &str| {
+        let chain = listener.filter_chains.iter().find(|chain| chain.name == name).unwrap();
+        chain.filters.last().unwrap().name.clone()
+    };
+
+    assert!(filter("0.0.0.0_9080|control").contains("http"), "{}", filter("0.0.0.0_9080|control"));
+    assert!(filter("0.0.0.0_9080|oam").contains("tcp"), "{}", filter("0.0.0.0_9080|oam"));
 }
 
 #[tokio::test]
@@ -108,8 +127,10 @@ async fn the_classic_layout_has_a_listener_for_each_served_address() {
     let mut client = Client::connect(world.address(), &app()).await;
     client.follow_all().await;
 
-    let listener: Listener = client.decode(LDS, "10.75.8.5_9080");
-    assert_eq!(listener.bind_to_port.map(|bind| bind.value), Some(false));
+    for name in ["10.75.8.5_9080", "192.168.10.5_9080"] {
+        let listener: Listener = client.decode(LDS, name);
+        assert_eq!(listener.bind_to_port.map(|bind| bind.value), Some(false), "{name}");
+    }
     let all = client.names(LDS);
     assert!(all.contains(&"virtual".to_owned()) && !all.contains(&"virtualInbound".to_owned()), "{all:?}");
 }
