@@ -124,7 +124,11 @@ pub fn key(call: &Invocation, input: &Input) -> AttachmentKey {
 /// The network's state, found also where the rest of the configuration is garbage.
 #[must_use]
 pub fn state(input: &Input) -> State {
-    let told = input.conf.get("stateDirectory").and_then(Value::as_str).map(Path::new);
+    // In any case, as the parser reads keys; an exact key comes first there too.
+    let is_it = |name: &str| name.eq_ignore_ascii_case("stateDirectory");
+    let any_case = || input.conf.iter().find(|(name, _)| is_it(name)).map(|(_, value)| value);
+    let told = input.conf.get("stateDirectory").or_else(any_case);
+    let told = told.and_then(Value::as_str).map(Path::new);
     let plain = told.filter(|path| path.is_absolute() && !path.iter().any(|part| part == ".."));
     State::new(plain.unwrap_or(Path::new(STATE_DIRECTORY)), &input.name)
 }

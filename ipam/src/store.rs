@@ -263,7 +263,7 @@ impl Locked {
             return Ok(address);
         }
         let known = place.and_then(Place::recall).filter(|ip| range_of(set, *ip).is_some());
-        if let Some(address) = known.filter(|ip| self.is_free(key, *ip) || self.is_left(key, *ip, is_gone)) {
+        if let Some(address) = known.filter(|ip| self.may_take(key, *ip, is_gone)) {
             self.chosen.insert(address);
             return Ok(address);
         }
@@ -305,7 +305,7 @@ impl Locked {
         let mut candidates: Vec<IpAddr> =
             taken.into_iter().filter(|ip| range_of(set, *ip).is_some()).collect();
         candidates.sort();
-        Ok(candidates.into_iter().find(|ip| !self.chosen.contains(ip) && self.is_left(key, *ip, is_gone)))
+        Ok(candidates.into_iter().find(|ip| self.may_take(key, *ip, is_gone)))
     }
 
     /// Takes one certain address or says whose it is.
@@ -316,15 +316,23 @@ impl Locked {
         address: IpAddr,
         is_gone: &dyn Fn(&AttachmentKey) -> bool,
     ) -> Result<(), Error> {
-        if self.is_free(key, address)
-            || (self.is_left(key, address, is_gone) && !self.chosen.contains(&address))
-        {
+        if self.may_take(key, address, is_gone) {
             self.chosen.insert(address);
             return Ok(());
         }
         let target = fs::read_link(self.store.path(address)).unwrap_or_else(|_| target_of(key));
         let owner = target.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Err(Error::Taken { plane: plane.clone(), address, owner })
+    }
+
+    /// Whether an address is free or left, and not chosen for another plane of this pod already.
+    fn may_take(
+        &self,
+        key: &AttachmentKey,
+        address: IpAddr,
+        is_gone: &dyn Fn(&AttachmentKey) -> bool,
+    ) -> bool {
+        !self.chosen.contains(&address) && (self.is_free(key, address) || self.is_left(key, address, is_gone))
     }
 
     /// Nobody's, or this attachment's own from an ADD that was killed.

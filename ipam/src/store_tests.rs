@@ -135,6 +135,20 @@ fn a_sticky_pod_gets_its_address_again_and_gives_way_when_another_has_it() {
 }
 
 #[test]
+fn two_planes_of_a_pod_that_remember_one_address_get_two() {
+    let world = World::new();
+    let range = EmbeddedIpam { sticky: true, ..ipam("10.0.0.1", "10.0.0.9") };
+    let pod = Pod { namespace: "core".into(), name: "amf-0".into(), uid: None };
+    world.add_pod("c1", Some(&pod), &range, &|_| false).unwrap();
+    fs::remove_file(world.record("c1")).unwrap(); // gone without a DEL: the lease is left
+
+    let mut locked = world.store.lock(PATIENCE).unwrap();
+    let mut choose = || locked.choose(&key("c2"), Some(&pod), &plane(), &range, &|_| false).unwrap();
+
+    assert_ne!(choose()[0].address, choose()[0].address);
+}
+
+#[test]
 fn a_requested_address_is_given_or_its_owner_is_named() {
     let world = World::new();
     let range = EmbeddedIpam { requested: vec!["10.0.0.7".parse().unwrap()], ..ipam("10.0.0.1", "10.0.0.9") };

@@ -23,3 +23,10 @@ for binary in multiplane bootstrap-gen plane-capture control-plane; do
     [ "$size" -le "$limit" ] || fail "$binary is $size bytes, more than 10 MiB"
     printf '%-14s %8d bytes, static\n' "$binary" "$size"
 done
+if [ -x "$out/multiplane" ]; then
+    empty=$(mktemp -d)
+    trap 'rm -rf "$empty"' EXIT
+    cp "$out/multiplane" "$empty/"
+    env -i CNI_COMMAND=VERSION "$(command -v chroot)" "$empty" /multiplane <<<'{"cniVersion": "1.1.0"}' |
+        grep -q supportedVersions || fail "multiplane does not answer VERSION in an empty root"
+fi

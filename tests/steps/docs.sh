@@ -19,7 +19,7 @@ done
 ip link set lo up
 export PATH="${CARGO_TARGET_DIR:-$root/target}/dist:${CARGO_TARGET_DIR:-$root/target}/debug:$PATH"
 
-# blocks FILE: each block as "bash -e" input, headed by its place; a block ends where a line says so.
+# Each block is the input of a shell of its own; the first line that fails fails the block.
 failures=0 count=0
 for file in README.md docs/*.md; do
     number=0 block="" start=0 inside=no
