@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use netlink::Netns;
 use serde_json::Value;
@@ -25,11 +26,15 @@ pub struct Options {
     pub open_files: Option<u64>,
     /// Worker threads.
     pub concurrency: u32,
+    /// Its user and group.
+    pub uid: u32,
+    /// How long connections of a chain that is gone may go on; `None` keeps Envoy's ten minutes.
+    pub drain: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { open_files: None, concurrency: 1 }
+        Self { open_files: None, concurrency: 1, uid: PROXY_UID, drain: None }
     }
 }
 
@@ -52,7 +57,10 @@ impl Envoy {
         // Hot restart would share memory by a name that all Envoys of this machine have in common.
         command.args(["--disable-hot-restart", "--log-level", "warning"]);
         command.args(["--concurrency", &options.concurrency.to_string()]).arg("-c").arg(bootstrap);
-        command.uid(PROXY_UID).gid(PROXY_UID).current_dir("/").env_clear();
+        if let Some(drain) = options.drain {
+            command.args(["--drain-time-s", &drain.as_secs().to_string()]);
+        }
+        command.uid(options.uid).gid(options.uid).current_dir("/").env_clear();
         if let Some(limit) = options.open_files {
             limit_open_files(&mut command, limit);
         }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,10 +100,14 @@ impl Scene {
         self.control_plane = None;
     }
 
-    /// A pod's proxy, as user 1337 from the file that ADD wrote, ready to serve.
+    /// The bootstrap that ADD wrote for a pod.
+    pub(super) fn bootstrap(&self, pod: &Pod) -> PathBuf {
+        self.world.path("pods").join(format!("uid-{}", pod.container)).join("envoy.json")
+    }
+
+    /// A pod's proxy, from the file that ADD wrote, ready to serve.
     pub(super) fn proxy(&self, pod: &Pod, options: &Options) -> Envoy {
-        let file = self.world.path("pods").join(format!("uid-{}", pod.container)).join("envoy.json");
-        let envoy = Envoy::start(&pod.netns, &file, options);
+        let envoy = Envoy::start(&pod.netns, &self.bootstrap(pod), options);
         eventually("Envoy is ready", || envoy.get("/ready").ok().filter(|answer| answer.status == 200));
         envoy
     }

@@ -1,0 +1,96 @@
+//! What one request makes of a proxy: watched from outside until the client is done.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
+use std::time::{Duration, Instant};
+
+use netlink::Netns;
+use testbed::real::Envoy;
+use testbed::real::poll::eventually;
+
+/// How long the one request may take, whatever comes of it; about 4 s are measured with 20,000 descriptors.
+const BOUND: Duration = Duration::from_secs(30);
+
+pub(super) const SIGSEGV: i32 = 11;
+
+/// A connection to Envoy's admin interface that was accepted while there still were descriptors.
+struct Admin(TcpStream);
+
+impl Admin {
+    fn open(netns: &Netns) -> Self {
+        let mut stream = netns.run(|| TcpStream::connect(("127.0.0.1", 15000))).unwrap().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+        Self(stream)
+    }
+
+    /// The sum of these counters; nothing if Envoy did not live to tell.
+    fn count(mut self, counters: &str) -> Option<u64> {
+        let ask = format!("GET /stats?filter={counters} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let mut text = String::new();
+        self.0.write_all(ask.as_bytes()).and_then(|()| self.0.read_to_string(&mut text)).ok()?;
+        let (_, body) = text.split_once("\r\n\r\n")?;
+        let values = body.lines().filter_map(|line| line.rsplit_once(": ")?.1.trim().parse::<u64>().ok());
+        text.starts_with("HTTP/1.1 200").then(|| values.sum())
+    }
+}
+
+/// What one request made of Envoy.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// What the client was answered.
+    pub(super) answer: Option<u16>,
+    /// The most descriptors that were seen until the client was done.
+    pub(super) descriptors: usize,
+    pub(super) end: End,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With its counters at this.
+    Lives { count: u64 },
+    /// By this signal.
+    Died(Option<i32>),
+}
+
+/// Nothing was counted, and the proxy serves on.
+pub(super) const UNHARMED: End = End::Lives { count: 0 };
+
+impl Outcome {
+    /// Makes the one request; `counters` is a regular expression of Envoy's.
+    pub(super) fn of(
+        envoy: &Envoy,
+        pod: &Netns,
+        counters: &str,
+        request: impl FnOnce() -> Option<u16> + Send,
+    ) -> Self {
+        let admin = Admin::open(pod);
+        let started = Instant::now();
+        let mut descriptors = 0;
+        let answer = std::thread::scope(|scope| {
+            let call = scope.spawn(request);
+            while !call.is_finished() {
+                descriptors = descriptors.max(envoy.open_files());
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            call.join().unwrap()
+        });
+        descriptors = descriptors.max(envoy.open_files());
+        assert!(started.elapsed() < BOUND, "bounded in time: {:?}", started.elapsed());
+        let end = match admin.count(counters) {
+            Some(count) => End::Lives { count },
+            None => End::Died(eventually("Envoy has ended", || envoy.process().exit_status()).signal()),
+        };
+        Self { answer, descriptors, end }
+    }
+
+    /// The counters, if Envoy lives.
+    pub(super) fn lives_with(&self) -> Option<u64> {
+        match self.end {
+            End::Lives { count } => Some(count),
+            End::Died(_) => None,
+        }
+    }
+}
