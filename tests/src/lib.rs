@@ -6,5 +6,6 @@ pub mod plugin;
 pub mod probe;
 pub mod real;
 pub mod requires;
+pub mod tap;
 pub mod trace;
 pub mod world;

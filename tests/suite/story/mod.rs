@@ -6,6 +6,7 @@
 
 mod bounds;
 mod cured;
+mod isolation;
 mod load;
 mod loops;
 mod outcome;
