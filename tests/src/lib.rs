@@ -6,6 +6,7 @@ pub mod plugin;
 pub mod probe;
 pub mod real;
 pub mod requires;
+pub mod story;
 pub mod tap;
 pub mod trace;
 pub mod world;

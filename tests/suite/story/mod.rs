@@ -9,5 +9,5 @@ mod cured;
 mod isolation;
 mod load;
 mod loops;
-mod outcome;
-mod scene;
+
+use testbed::story::{outcome, scene};

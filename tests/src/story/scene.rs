@@ -8,44 +8,50 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use crate::binary;
+use crate::real::envoy::Options;
+use crate::real::poll::eventually;
+use crate::real::process::Process;
+use crate::real::{Envoy, http};
+use crate::world::{Pod, World};
 use netlink::Netns;
 use serde_json::{Value, json};
-use testbed::binary;
-use testbed::real::envoy::Options;
-use testbed::real::poll::eventually;
-use testbed::real::process::Process;
-use testbed::real::{Envoy, http};
-use testbed::world::{Pod, World};
 
 /// Where the control plane listens: the node's address on the first plane, which both pods reach.
 const DISCOVERY: &str = "192.168.10.1:15010";
 /// The service's port, the same everywhere, as in the source story.
-pub(super) const PORT: u16 = 9080;
-/// Pod A's addresses on the two planes.
-pub(super) const ON_FIRST: &str = "192.168.10.2";
-pub(super) const ON_SECOND: &str = "10.75.8.2";
+pub const PORT: u16 = 9080;
+/// Pod A's address on the pods' primary plane,
+pub const ON_FIRST: &str = "192.168.10.2";
+/// … and on the second, where the service is registered.
+pub const ON_SECOND: &str = "10.75.8.2";
 
-pub(super) struct Scene {
-    pub(super) world: World,
+/// What the story plays with.
+#[derive(Debug)]
+pub struct Scene {
+    /// The node, its folders, the plugin.
+    pub world: World,
     conf: Value,
-    pub(super) a: Pod,
-    pub(super) b: Pod,
+    /// The pod that serves.
+    pub a: Pod,
+    /// Another pod on the same planes.
+    pub b: Pod,
     _app: App,
     control_plane: Option<Process>,
 }
 
 /// How the control plane is started.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Serving {
+pub struct Serving {
     /// `split` or `classic`.
-    pub(super) layout: &'static str,
+    pub layout: &'static str,
     /// `all` or `first`.
-    pub(super) matching: &'static str,
+    pub matching: &'static str,
 }
 
 impl Scene {
     /// Both pods with their planes and rules, the service `a` registered on `endpoint` alone.
-    pub(super) fn new(endpoint: &str, protocol: &str) -> Self {
+    pub fn new(endpoint: &str, protocol: &str) -> Self {
         let planes = [("signal", "192.168.10"), ("data", "10.75.8")];
         let scene = Self::with(planes.map(|(name, prefix)| plane(name, &[prefix])).into(), |_| ());
         scene.register(endpoint, protocol);
@@ -53,7 +59,7 @@ impl Scene {
     }
 
     /// Both pods, prepared before their ADD, on these planes, of which the first is their primary. Nothing is registered.
-    pub(super) fn with(planes: Vec<Value>, prepare: impl Fn(&Netns)) -> Self {
+    pub fn with(planes: Vec<Value>, prepare: impl Fn(&Netns)) -> Self {
         let world = World::new();
         let names: Vec<_> = planes.iter().map(|plane| plane["name"].clone()).collect();
         let conf = world.conf(json!({
@@ -70,14 +76,14 @@ impl Scene {
     }
 
     /// Istio's own file; istiod would read the same.
-    pub(super) fn register(&self, endpoint: &str, protocol: &str) {
+    pub fn register(&self, endpoint: &str, protocol: &str) {
         self.register_as("a", "10.96.0.10", (PORT, protocol), &[endpoint]);
     }
 
     /// The same for any service.
-    pub(super) fn register_as(&self, name: &str, address: &str, port: (u16, &str), endpoints: &[&str]) {
+    pub fn register_as(&self, name: &str, address: &str, port: (u16, &str), endpoints: &[&str]) {
         let directory = self.world.path("registry");
-        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::create_dir_all(&directory).expect("make the registry's folder");
         let (number, protocol) = port;
         let endpoints: String =
             endpoints.iter().map(|endpoint| format!("  - address: {endpoint:?}\n")).collect();
@@ -87,11 +93,11 @@ impl Scene {
              location: MESH_INTERNAL\n  resolution: STATIC\n  ports:\n  \
              - {{number: {number}, name: main, protocol: {protocol}}}\n  endpoints:\n{endpoints}"
         );
-        std::fs::write(directory.join(format!("{name}.yaml")), text).unwrap();
+        std::fs::write(directory.join(format!("{name}.yaml")), text).expect("write the service");
     }
 
     /// Starts the control plane on the node.
-    pub(super) fn serve(&mut self, serving: Serving) {
+    pub fn serve(&mut self, serving: Serving) {
         // The one before gives its address back first.
         self.control_plane = None;
         let mut command = Command::new(binary::path("control-plane"));
@@ -108,29 +114,29 @@ impl Scene {
     }
 
     /// Kills the control plane.
-    pub(super) fn silence(&mut self) {
+    pub fn silence(&mut self) {
         self.control_plane = None;
     }
 
     /// The bootstrap that ADD wrote for a pod.
-    pub(super) fn bootstrap(&self, pod: &Pod) -> PathBuf {
+    pub fn bootstrap(&self, pod: &Pod) -> PathBuf {
         self.world.path("pods").join(format!("uid-{}", pod.container)).join("envoy.json")
     }
 
     /// A pod's proxy, from the file that ADD wrote, ready to serve.
-    pub(super) fn proxy(&self, pod: &Pod, options: &Options) -> Envoy {
+    pub fn proxy(&self, pod: &Pod, options: &Options) -> Envoy {
         let envoy = Envoy::start(&pod.netns, &self.bootstrap(pod), options);
         eventually("Envoy is ready", || envoy.get("/ready").ok().filter(|answer| answer.status == 200));
         envoy
     }
 
     /// A client that sits on one plane alone, with a wire into the plane's bridge.
-    pub(super) fn client(&self, plane: &str, address: &str) -> Netns {
+    pub fn client(&self, plane: &str, address: &str) -> Netns {
         self.world.neighbour(&format!("mp-{plane}"), &[&format!("{address}/24")]).netns
     }
 
     /// Takes everything away and proves that nothing is left.
-    pub(super) fn end(mut self) {
+    pub fn end(mut self) {
         self.control_plane = None;
         for pod in [&self.a, &self.b] {
             self.world.del(pod, &self.conf);
@@ -140,7 +146,7 @@ impl Scene {
 }
 
 /// A bridge plane of some prefixes: three bytes of a /24, or the beginning of a /64; the node has the first address.
-pub(super) fn plane(name: &str, prefixes: &[&str]) -> Value {
+pub fn plane(name: &str, prefixes: &[&str]) -> Value {
     let (mut ranges, mut gateways) = (Vec::new(), Vec::new());
     for prefix in prefixes {
         let (range, gateway) = match prefix.contains('.') {
@@ -155,18 +161,19 @@ pub(super) fn plane(name: &str, prefixes: &[&str]) -> Value {
 }
 
 /// GET from inside a namespace; the status, or `None` if there is no answer.
-pub(super) fn status(from: &Netns, to: &str) -> Option<u16> {
-    let address = SocketAddr::new(to.parse::<IpAddr>().unwrap(), PORT);
+pub fn status(from: &Netns, to: &str) -> Option<u16> {
+    let address = SocketAddr::new(to.parse::<IpAddr>().expect("an address"), PORT);
     http::get(from, address, "/").ok().map(|answer| answer.status)
 }
 
 /// The sum of the counters whose names match.
-pub(super) fn count(envoy: &Envoy, filter: &str) -> u64 {
+pub fn count(envoy: &Envoy, filter: &str) -> u64 {
     envoy.stats(filter).iter().map(|(_, value)| value).sum()
 }
 
 /// The application of pod A: answers every request with 200 and its own name, on all addresses of
 /// both families.
+#[derive(Debug)]
 struct App {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -174,8 +181,9 @@ struct App {
 
 impl App {
     fn start(netns: &Netns) -> Self {
-        let listener = netns.run(|| TcpListener::bind(("::", PORT))).unwrap().unwrap();
-        listener.set_nonblocking(true).unwrap();
+        let listener = netns.run(|| TcpListener::bind(("::", PORT)));
+        let listener = listener.expect("enter the pod").expect("the port is free there");
+        listener.set_nonblocking(true).expect("a listener that never waits");
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
             let stop = Arc::clone(&stop);

@@ -5,24 +5,28 @@ use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
+use crate::real::Envoy;
+use crate::real::poll::eventually;
 use netlink::Netns;
-use testbed::real::Envoy;
-use testbed::real::poll::eventually;
 
 /// How long the one request may take, whatever comes of it; about 4 s are measured with 20,000 descriptors.
 const BOUND: Duration = Duration::from_secs(30);
 
-pub(super) const SIGSEGV: i32 = 11;
+/// Exit status 139 to a shell.
+pub const SIGSEGV: i32 = 11;
 
 /// A connection to Envoy's admin interface that was accepted while there still were descriptors.
 struct Admin(TcpStream);
 
 impl Admin {
     fn open(netns: &Netns) -> Self {
-        let mut stream = netns.run(|| TcpStream::connect(("127.0.0.1", 15000))).unwrap().unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream.write_all(b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+        let mut stream = netns
+            .run(|| TcpStream::connect(("127.0.0.1", 15000)))
+            .expect("enter the pod")
+            .expect("Envoy's admin interface");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time limit");
+        stream.write_all(b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n").expect("ask Envoy");
+        assert!(stream.read(&mut [0; 1024]).expect("Envoy answers") > 0);
         Self(stream)
     }
 
@@ -39,28 +43,33 @@ impl Admin {
 
 /// What one request made of Envoy.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub struct Outcome {
     /// What the client was answered.
-    pub(super) answer: Option<u16>,
+    pub answer: Option<u16>,
     /// The most descriptors that were seen until the client was done.
-    pub(super) descriptors: usize,
-    pub(super) end: End,
+    pub descriptors: usize,
+    /// What became of it.
+    pub end: End,
 }
 
+/// What became of Envoy.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
     /// With its counters at this.
-    Lives { count: u64 },
+    Lives {
+        /// The counters that were asked for, summed up.
+        count: u64,
+    },
     /// By this signal.
     Died(Option<i32>),
 }
 
 /// Nothing was counted, and the proxy serves on.
-pub(super) const UNHARMED: End = End::Lives { count: 0 };
+pub const UNHARMED: End = End::Lives { count: 0 };
 
 impl Outcome {
     /// Makes the one request; `counters` is a regular expression of Envoy's.
-    pub(super) fn of(
+    pub fn of(
         envoy: &Envoy,
         pod: &Netns,
         counters: &str,
@@ -75,7 +84,7 @@ impl Outcome {
                 descriptors = descriptors.max(envoy.open_files());
                 std::thread::sleep(Duration::from_millis(2));
             }
-            call.join().unwrap()
+            call.join().expect("the client ends")
         });
         descriptors = descriptors.max(envoy.open_files());
         assert!(started.elapsed() < BOUND, "bounded in time: {:?}", started.elapsed());
@@ -87,7 +96,7 @@ impl Outcome {
     }
 
     /// The counters, if Envoy lives.
-    pub(super) fn lives_with(&self) -> Option<u64> {
+    pub fn lives_with(&self) -> Option<u64> {
         match self.end {
             End::Lives { count } => Some(count),
             End::Died(_) => None,
