@@ -5,7 +5,7 @@
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
 
-demo: ## a pod on three more planes, the Envoy bootstrap written for it, and what Envoy makes of it
+demo: ## a pod on three more planes and what Envoy makes of it; then the story of 2018, before and after
 	@tests/setup/all.sh envoy
 	@cargo run --locked --quiet --package testbed --bin demo
 

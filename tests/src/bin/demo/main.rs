@@ -1,7 +1,9 @@
-//! `make demo`: a pod on three more planes, the Envoy bootstrap written for it, and what Envoy makes of it.
+//! `make demo`: a pod on three more planes, the Envoy bootstrap written for it, and what Envoy makes of it; then the story
+//! that all this is for.
 
 mod paper;
 mod pod;
+mod story;
 
 use std::process::ExitCode;
 
@@ -14,7 +16,7 @@ use pod::Pod;
 
 fn main() -> ExitCode {
     let paper = Paper::new();
-    match tell(&paper) {
+    match attach(&paper).and_then(|()| story::tell(&paper)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             paper.failure(&failure);
@@ -23,7 +25,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn tell(paper: &Paper) -> Result<(), String> {
+fn attach(paper: &Paper) -> Result<(), String> {
     paper.title("Multiplane: one pod, four networks, one proxy that knows all of its addresses");
 
     paper.step("A node and a pod: two network namespaces of this demo's own");

@@ -38,6 +38,12 @@ impl Paper {
         println!("   {text}");
     }
 
+    pub(crate) fn drawing(&self, lines: &[&str]) {
+        for line in lines {
+            println!("   {line}");
+        }
+    }
+
     pub(crate) fn json(&self, value: &Value) {
         for line in format!("{value:#}").lines() {
             println!("   {}", self.paint(DIM, line));
