@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use netlink::Netns;
 use serde_json::{Value, json};
 
 /// Where the control plane listens: the node's address on the first plane, which both pods reach.
-const DISCOVERY: &str = "192.168.10.1:15010";
+pub const DISCOVERY: &str = "192.168.10.1:15010";
 /// The service's port, the same everywhere, as in the source story.
 pub const PORT: u16 = 9080;
 /// Pod A's address on the pods' primary plane,
@@ -82,35 +82,15 @@ impl Scene {
 
     /// The same for any service.
     pub fn register_as(&self, name: &str, address: &str, port: (u16, &str), endpoints: &[&str]) {
-        let directory = self.world.path("registry");
-        std::fs::create_dir_all(&directory).expect("make the registry's folder");
-        let (number, protocol) = port;
-        let endpoints: String =
-            endpoints.iter().map(|endpoint| format!("  - address: {endpoint:?}\n")).collect();
-        let text = format!(
-            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  name: {name}\n  \
-             namespace: default\nspec:\n  hosts: [{name}.default.svc.cluster.local]\n  addresses: [{address:?}]\n  \
-             location: MESH_INTERNAL\n  resolution: STATIC\n  ports:\n  \
-             - {{number: {number}, name: main, protocol: {protocol}}}\n  endpoints:\n{endpoints}"
-        );
-        std::fs::write(directory.join(format!("{name}.yaml")), text).expect("write the service");
+        register(&self.world.path("registry"), name, address, port, endpoints);
     }
 
     /// Starts the control plane on the node.
     pub fn serve(&mut self, serving: Serving) {
         // The one before gives its address back first.
         self.control_plane = None;
-        let mut command = Command::new(binary::path("control-plane"));
-        command.args(["serve", "--registry"]).arg(self.world.path("registry"));
-        command.args(["--listen", DISCOVERY, "--admin", "127.0.0.1:15014"]);
-        // In 2018 the application was called on its loopback; today on the address that the client called.
-        let inbound = if serving.layout == "classic" { "localhost" } else { "original" };
-        command.args(["--layout", serving.layout, "--match", serving.matching, "--inbound", inbound]);
-        self.control_plane = Some(Process::start(&self.world.node, "control-plane", command));
-        let admin = SocketAddr::from(([127, 0, 0, 1], 15014));
-        eventually("the control plane is ready", || {
-            http::get(&self.world.node, admin, "/ready").ok().filter(|answer| answer.status == 200)
-        });
+        self.control_plane =
+            Some(start_control_plane(&self.world.node, &self.world.path("registry"), serving));
     }
 
     /// Kills the control plane.
@@ -145,6 +125,41 @@ impl Scene {
     }
 }
 
+/// Writes a service into a registry.
+pub fn register(
+    registry: &Path,
+    name: &str,
+    address: &str,
+    (port, protocol): (u16, &str),
+    endpoints: &[&str],
+) {
+    std::fs::create_dir_all(registry).expect("make the registry's folder");
+    let endpoints: String = endpoints.iter().map(|endpoint| format!("  - address: {endpoint:?}\n")).collect();
+    let text = format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  name: {name}\n  namespace: default\n\
+         spec:\n  hosts: [{name}.default.svc.cluster.local]\n  addresses: [{address:?}]\n  location: MESH_INTERNAL\n  \
+         resolution: STATIC\n  ports:\n  - {{number: {port}, name: main, protocol: {protocol}}}\n  \
+         endpoints:\n{endpoints}"
+    );
+    std::fs::write(registry.join(format!("{name}.yaml")), text).expect("write the service");
+}
+
+/// A control plane on a node, ready.
+pub fn start_control_plane(node: &Netns, registry: &Path, serving: Serving) -> Process {
+    let mut command = Command::new(binary::path("control-plane"));
+    command.args(["serve", "--registry"]).arg(registry);
+    command.args(["--listen", DISCOVERY, "--admin", "127.0.0.1:15014"]);
+    // In 2018 the application was called on its loopback; today on the address that the client called.
+    let inbound = if serving.layout == "classic" { "localhost" } else { "original" };
+    command.args(["--layout", serving.layout, "--match", serving.matching, "--inbound", inbound]);
+    let process = Process::start(node, "control-plane", command);
+    let admin = SocketAddr::from(([127, 0, 0, 1], 15014));
+    eventually("the control plane is ready", || {
+        http::get(node, admin, "/ready").ok().filter(|answer| answer.status == 200)
+    });
+    process
+}
+
 /// A bridge plane of some prefixes: three bytes of a /24, or the beginning of a /64; the node has the first address.
 pub fn plane(name: &str, prefixes: &[&str]) -> Value {
     let (mut ranges, mut gateways) = (Vec::new(), Vec::new());
@@ -174,13 +189,18 @@ pub fn count(envoy: &Envoy, filter: &str) -> u64 {
 /// The application of pod A: answers every request with 200 and its own name, on all addresses of
 /// both families.
 #[derive(Debug)]
-struct App {
+pub struct App {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl App {
-    fn start(netns: &Netns) -> Self {
+    /// Starts to listen inside `netns`.
+    ///
+    /// # Panics
+    /// If the port is taken there.
+    #[must_use]
+    pub fn start(netns: &Netns) -> Self {
         let listener = netns.run(|| TcpListener::bind(("::", PORT)));
         let listener = listener.expect("enter the pod").expect("the port is free there");
         listener.set_nonblocking(true).expect("a listener that never waits");

@@ -6,4 +6,4 @@ mod kernel;
 mod kinds;
 mod main_job;
 mod peers;
-mod telecom;
+pub(crate) mod telecom;

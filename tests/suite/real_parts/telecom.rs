@@ -19,7 +19,7 @@ pub(super) fn conflist() -> Value {
 pub(super) const PLANES: [&str; 3] = ["ctl0", "med0", "oam0"];
 
 /// Folders with `multiplane` and the given reference plugins, unconfigured.
-pub(super) fn root(reference: impl IntoIterator<Item = PathBuf>) -> NodeRoot {
+pub(crate) fn root(reference: impl IntoIterator<Item = PathBuf>) -> NodeRoot {
     let root = NodeRoot::new();
     for plugin in reference {
         root.install(&plugin);
@@ -49,7 +49,7 @@ pub(super) fn reported(envoy: &Envoy) -> Vec<IpAddr> {
 }
 
 /// What an attachment leaves on the node if DEL forgets it: our links, state and bootstraps. Bridges stay.
-pub(super) fn leftovers(node: &Netns, root: &NodeRoot) -> Vec<String> {
+pub(crate) fn leftovers(node: &Netns, root: &NodeRoot) -> Vec<String> {
     let is_ours = |name: &String| name.len() == 15 && name.starts_with("mp");
     let links = links(node).into_iter().filter(is_ours).map(|name| format!("link {name}"));
     let files = files_below(&root.run().join("multiplane")).into_iter();

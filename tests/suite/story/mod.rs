@@ -5,7 +5,9 @@
 //! Planes as in the source: 192.168.10.0/24, the pods' primary, and 10.75.8.0/24.
 
 mod bounds;
+mod containerd;
 mod cured;
+mod families;
 mod isolation;
 mod load;
 mod loops;
