@@ -112,6 +112,9 @@ pub struct BridgeLink {
     pub isolated: bool,
     /// Untagged VLAN of the pod's port (`bridge vlan add … pvid untagged`).
     pub vlan: Option<Vlan>,
+    /// The node may forward between this bridge and those of other planes.
+    #[serde(default)]
+    pub forward: bool,
 }
 
 /// Options of a macvlan plane.

@@ -77,14 +77,16 @@ async fn make(host: &Net, name: &IfName, plan: &BridgeLink) -> Result<Link, Erro
 async fn settle(host: &Net, link: &Link, plan: &BridgeLink) -> Result<(), Error> {
     let mtu = link.mtu.get();
     let wrong_mtu = mtu == first_mtu(plan) || (plan.bridge_mtu.is_some() && mtu != wanted_mtu(plan));
-    let unfenced = link.group != fence::GROUP;
+    // A plane that routes is one with the others. A bridge that another plane had fenced before stays so.
+    let unfenced = link.group != fence::GROUP && !plan.forward;
     if (wrong_mtu || unfenced) && link.mac == Some(own_mac(&link.name)) {
+        let mtu = Mtu::try_from(u64::from(wanted_mtu(plan))).ok().filter(|_| wrong_mtu);
+        let mut message = Message::at(link.index).with_mtu(mtu);
         if unfenced {
             // The group comes after its rules: who has the group has them.
             fence::ensure(host, &link.name).await?;
+            message = message.with(LinkAttribute::Group(fence::GROUP));
         }
-        let mtu = Mtu::try_from(u64::from(wanted_mtu(plan))).ok().filter(|_| wrong_mtu);
-        let message = Message::at(link.index).with_mtu(mtu).with(LinkAttribute::Group(fence::GROUP));
         host.set_link(&link.name, message).await?;
     }
     if !link.is_up {

@@ -6,7 +6,7 @@
 //! ip rule add iif mp-control unreachable priority 32001 protocol 109
 //! ```
 //!
-//! All bridges of ours are in one interface group, so two rules per bridge and family do, however many planes there are.
+//! All bridges of ours but those of `forward` planes are in one interface group, so two rules per bridge and family do, however many planes there are.
 //! What is for the node itself is decided before, by its table `local`; what is for anywhere else than a plane goes its way.
 
 use netlink_packet_route::RouteNetlinkMessage;
@@ -20,7 +20,7 @@ use crate::request::Change;
 use crate::route::PROTOCOL;
 use crate::{Error, Net};
 
-/// The group of every bridge of ours ("mp"). A bridge that has it is fenced already.
+/// The group of every fenced bridge of ours ("mp"). A bridge that has it is fenced already.
 pub(super) const GROUP: u32 = 0x6d70;
 /// After the rules of whoever routes by policy on the node, before the main table's own.
 const PRIORITY: u32 = 32_000;

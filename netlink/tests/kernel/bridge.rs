@@ -197,14 +197,15 @@ async fn the_nodes_own_namespace_is_no_pod() {
 }
 
 /// Two planes whose bridges are their pods' gateways, on a node that forwards, and a router beyond.
-async fn world_of_two_routed_planes() -> World {
+async fn world_of_two_routed_planes(forward: bool) -> World {
     let world = World::with_pods(3).await;
     crate::world::set_sysctl(&world.host, "ipv4/ip_forward", "1");
     crate::world::set_sysctl(&world.host, "ipv6/conf/all/forwarding", "1");
     for (pod, plane) in [(0, "one"), (1, "two")] {
         let (v4, v6) = (format!("10.{}.0", pod + 1), format!("fd0{}::", pod + 1));
         let gateways = vec![format!("{v4}.1/24").parse().unwrap(), format!("{v6}1/64").parse().unwrap()];
-        let routed = BridgeLink { gateway_addresses: gateways, ..bridge(&format!("mp-{plane}")) };
+        let forward = forward && plane == "two";
+        let routed = BridgeLink { gateway_addresses: gateways, forward, ..bridge(&format!("mp-{plane}")) };
         let plan = plan(plane, &format!("mp{plane}"), LinkPlan::Bridge(routed));
         let plan = PlannedAttachment { default_route: true, ..plan };
         let addresses = [
@@ -231,8 +232,19 @@ async fn world_of_two_routed_planes() -> World {
 }
 
 #[tokio::test]
+async fn a_plane_that_routes_is_joined_to_the_others_by_the_node() {
+    let world = world_of_two_routed_planes(true).await;
+    let [one, two] = [&world.pods[0], &world.pods[1]];
+
+    for (from, to) in [(one, "10.2.0.2"), (one, "fd02::2")] {
+        let own = if to.contains(':') { "fd01::2" } else { "10.1.0.2" };
+        assert!(passes(from, own, two, to, PATIENCE), "{to}");
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_forwards_joins_no_two_planes() {
-    let world = world_of_two_routed_planes().await;
+    let world = world_of_two_routed_planes(false).await;
     let [one, two, far] = [&world.pods[0], &world.pods[1], &world.pods[2]];
 
     assert!(passes(one, "10.1.0.2", far, "192.0.2.9", PATIENCE), "what is no plane is reached");

@@ -166,6 +166,7 @@ pub(crate) fn bridge(name: &str) -> BridgeLink {
         hairpin: false,
         isolated: false,
         vlan: None,
+        forward: false,
     }
 }
 

@@ -64,6 +64,7 @@ fn bridge_link(bridge: &BridgeConf, plane: &PlaneConf) -> BridgeLink {
         hairpin: bridge.hairpin,
         isolated: bridge.isolated,
         vlan: bridge.vlan,
+        forward: plane.forward,
     }
 }
 
