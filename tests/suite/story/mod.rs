@@ -8,5 +8,6 @@ mod bounds;
 mod cured;
 mod load;
 mod loops;
+mod moved;
 mod outcome;
 mod scene;

@@ -46,36 +46,51 @@ pub(super) struct Serving {
 impl Scene {
     /// Both pods with their planes and rules, the service `a` registered on `endpoint` alone.
     pub(super) fn new(endpoint: &str, protocol: &str) -> Self {
-        let world = World::new();
-        let plane = |name: &str, prefix: &str| {
-            json!({"name": name, "kind": "bridge", "bridge": format!("mp-{name}"), "isGateway": true,
-                "ipam": {"ranges": [[format!("{prefix}.0/24")]], "gateway": format!("{prefix}.1")}})
-        };
-        let conf = world.conf(json!({
-            "planes": [plane("signal", "192.168.10"), plane("data", "10.75.8")],
-            "primary": "signal", "default": ["data"], "proxy": {"pods": "all"},
-            "bootstrap": {"discovery": DISCOVERY, "directory": world.path("pods")},
-        }));
-        let (a, b) = (world.pod(), world.pod());
-        world.add(&a, &conf);
-        world.add(&b, &conf);
-        let app = App::start(&a.netns);
-        let scene = Self { world, conf, a, b, _app: app, control_plane: None };
+        let planes = [("signal", "192.168.10"), ("data", "10.75.8")];
+        let scene = Self::with(planes.map(|(name, prefix)| plane(name, &[prefix])).into(), |_| ());
         scene.register(endpoint, protocol);
         scene
     }
 
+    /// Both pods, prepared before their ADD, on these planes, of which the first is their primary. Nothing is registered.
+    pub(super) fn with(planes: Vec<Value>, prepare: impl Fn(&Netns)) -> Self {
+        let world = World::new();
+        let names: Vec<_> = planes.iter().map(|plane| plane["name"].clone()).collect();
+        let conf = world.conf(json!({
+            "planes": planes, "primary": names[0], "default": names[1..], "proxy": {"pods": "all"},
+            "bootstrap": {"discovery": DISCOVERY, "directory": world.path("pods")},
+        }));
+        let (a, b) = (world.pod(), world.pod());
+        for pod in [&a, &b] {
+            prepare(&pod.netns);
+            world.add(pod, &conf);
+        }
+        let app = App::start(&a.netns);
+        Self { world, conf, a, b, _app: app, control_plane: None }
+    }
+
     /// Istio's own file; istiod would read the same.
     pub(super) fn register(&self, endpoint: &str, protocol: &str) {
+        self.register_as("a", "10.96.0.10", (PORT, protocol), &[endpoint]);
+    }
+
+    /// The same for any service.
+    pub(super) fn register_as(&self, name: &str, address: &str, port: (u16, &str), endpoints: &[&str]) {
         let directory = self.world.path("registry");
         std::fs::create_dir_all(&directory).unwrap();
+        let (number, protocol) = port;
+        let endpoints: String =
+            endpoints.iter().map(|endpoint| format!("  - address: {endpoint:?}\n")).collect();
         let text = format!(
-            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  name: a\n  namespace: default\n\
-             spec:\n  hosts: [a.default.svc.cluster.local]\n  addresses: [10.96.0.10]\n  location: MESH_INTERNAL\n  \
-             resolution: STATIC\n  ports:\n  - {{number: {PORT}, name: main, protocol: {protocol}}}\n  endpoints:\n  \
-             - address: {endpoint}\n"
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  name: {name}\n  \
+             namespace: default\nspec:\n  hosts: [{name}.default.svc.cluster.local]\n  addresses: [{address:?}]\n  \
+             location: MESH_INTERNAL\n  resolution: STATIC\n  ports:\n  \
+             - {{number: {number}, name: main, protocol: {protocol}}}\n  endpoints:\n{endpoints}"
         );
-        std::fs::write(directory.join("a.yaml"), text).unwrap();
+        // Whole or not at all, as a mounted ConfigMap changes: half a file would withdraw the service for a moment.
+        let unfinished = directory.join(format!("{name}.new"));
+        std::fs::write(&unfinished, text).unwrap();
+        std::fs::rename(unfinished, directory.join(format!("{name}.yaml"))).unwrap();
     }
 
     /// Starts the control plane on the node.
@@ -127,6 +142,21 @@ impl Scene {
     }
 }
 
+/// A bridge plane of some prefixes: three bytes of a /24, or the beginning of a /64; the node has the first address.
+pub(super) fn plane(name: &str, prefixes: &[&str]) -> Value {
+    let (mut ranges, mut gateways) = (Vec::new(), Vec::new());
+    for prefix in prefixes {
+        let (range, gateway) = match prefix.contains('.') {
+            true => (format!("{prefix}.0/24"), format!("{prefix}.1")),
+            false => (format!("{prefix}::/64"), format!("{prefix}::1")),
+        };
+        ranges.push([range]);
+        gateways.push(gateway);
+    }
+    json!({"name": name, "kind": "bridge", "bridge": format!("mp-{name}"), "isGateway": true,
+        "ipam": {"ranges": ranges, "gateway": gateways}})
+}
+
 /// GET from inside a namespace; the status, or `None` if there is no answer.
 pub(super) fn status(from: &Netns, to: &str) -> Option<u16> {
     let address = SocketAddr::new(to.parse::<IpAddr>().unwrap(), PORT);
@@ -138,7 +168,8 @@ pub(super) fn count(envoy: &Envoy, filter: &str) -> u64 {
     envoy.stats(filter).iter().map(|(_, value)| value).sum()
 }
 
-/// The application of pod A: answers every request with 200 and its own name, on all addresses.
+/// The application of pod A: answers every request with 200 and its own name, on all addresses of
+/// both families.
 struct App {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -146,7 +177,7 @@ struct App {
 
 impl App {
     fn start(netns: &Netns) -> Self {
-        let listener = netns.run(|| TcpListener::bind(("0.0.0.0", PORT))).unwrap().unwrap();
+        let listener = netns.run(|| TcpListener::bind(("::", PORT))).unwrap().unwrap();
         listener.set_nonblocking(true).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
@@ -173,7 +204,7 @@ impl Drop for App {
 
 fn answer(mut stream: std::net::TcpStream) {
     let _ = stream.set_nonblocking(false);
-    let _ = stream.set_read_timeout(Some(std::time::Duration::from_secs(10)));
+    let _ = stream.set_read_timeout(Some(std::time::Duration::from_secs(60)));
     let mut request = [0; 4096];
     // One answer a connection: a client that reads to the end must see it, also through a proxy that only passes bytes.
     if matches!(stream.read(&mut request), Ok(length) if length > 0) {
