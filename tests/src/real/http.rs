@@ -20,18 +20,31 @@ pub struct Response {
 /// # Errors
 /// If the connection fails or the answer is no HTTP.
 pub fn get(netns: &Netns, address: SocketAddr, path: &str) -> Result<Response, Error> {
-    let answer = netns.run(|| exchange(address, path)).map_err(Error::other)??;
+    get_within(Duration::from_secs(10), netns, address, path)
+}
+
+/// The same with this much patience for each step.
+///
+/// # Errors
+/// If the connection fails or the answer is no HTTP.
+pub fn get_within(
+    limit: Duration,
+    netns: &Netns,
+    address: SocketAddr,
+    path: &str,
+) -> Result<Response, Error> {
+    let answer = netns.run(|| exchange(limit, address, path)).map_err(Error::other)??;
     parse(&answer).ok_or_else(|| {
         Error::new(ErrorKind::InvalidData, format!("no HTTP: {}", String::from_utf8_lossy(&answer)))
     })
 }
 
-fn exchange(address: SocketAddr, path: &str) -> Result<Vec<u8>, Error> {
-    let limit = Duration::from_secs(10);
+fn exchange(limit: Duration, address: SocketAddr, path: &str) -> Result<Vec<u8>, Error> {
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(answer)

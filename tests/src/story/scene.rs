@@ -141,7 +141,10 @@ pub fn register(
          resolution: STATIC\n  ports:\n  - {{number: {port}, name: main, protocol: {protocol}}}\n  \
          endpoints:\n{endpoints}"
     );
-    std::fs::write(registry.join(format!("{name}.yaml")), text).expect("write the service");
+    // Whole or not at all, as a mounted ConfigMap changes: half a file would withdraw the service for a moment.
+    let unfinished = registry.join(format!("{name}.new"));
+    std::fs::write(&unfinished, text).expect("write the service");
+    std::fs::rename(unfinished, registry.join(format!("{name}.yaml"))).expect("rename the service");
 }
 
 /// A control plane on a node, ready.
@@ -229,7 +232,7 @@ impl Drop for App {
 
 fn answer(mut stream: std::net::TcpStream) {
     let _ = stream.set_nonblocking(false);
-    let _ = stream.set_read_timeout(Some(std::time::Duration::from_secs(10)));
+    let _ = stream.set_read_timeout(Some(std::time::Duration::from_secs(60)));
     let mut request = [0; 4096];
     // One answer a connection: a client that reads to the end must see it, also through a proxy that only passes bytes.
     if matches!(stream.read(&mut request), Ok(length) if length > 0) {

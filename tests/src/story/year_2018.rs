@@ -3,7 +3,7 @@
 use netlink::Netns;
 
 use super::outcome::Outcome;
-use super::scene::{ON_FIRST, ON_SECOND, Scene, Serving, status};
+use super::scene::{ON_FIRST, ON_SECOND, Scene, Serving};
 use crate::real::Envoy;
 use crate::real::envoy::Options;
 use crate::world::command;
@@ -50,7 +50,7 @@ fn back_to_2018(netns: &Netns) {
 pub fn asked(proxy: &Envoy, scene: &Scene, client: Client) -> Outcome {
     let netns = scene.client(client.plane, client.address);
     let outbound = "^http.outbound.*downstream_rq_total";
-    Outcome::of(proxy, &scene.a.netns, outbound, || status(&netns, client.calls))
+    Outcome::of(proxy, &scene.a.netns, outbound, (&netns, client.calls))
 }
 
 /// The same with the rules and listeners of 2018, and breakers as unlimited as istiod sends them.

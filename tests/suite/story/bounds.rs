@@ -49,8 +49,7 @@ fn strange(protocol: &str, limit: Option<u32>) -> (Outcome, [bool; 2]) {
     let client = scene.client("data", "10.75.8.9");
     let held = Held::open(&client, ON_SECOND);
 
-    let outcome =
-        Outcome::of(&proxy, &scene.a.netns, "downstream_cx_total", || status(&scene.a.netns, "10.75.8.9"));
+    let outcome = Outcome::of(&proxy, &scene.a.netns, "downstream_cx_total", (&scene.a.netns, "10.75.8.9"));
     let others = [held.answers(), status(&client, ON_SECOND) == Some(200)];
     drop(proxy);
     scene.end();
@@ -142,13 +141,12 @@ fn forgotten(scene: &Scene) -> Forgotten {
     let (first, second) = (scene.client("signal", "192.168.10.9"), scene.client("data", "10.75.8.9"));
     let held = Held::open(&first, ON_FIRST);
     let load = Load::start(&first, ON_FIRST);
-    load.served(20);
+    load.serves(20);
 
-    let outcome = Outcome::of(&proxy, &scene.a.netns, "^cluster.unbound.upstream_cx_total", || {
-        status(&second, ON_SECOND)
-    });
+    let outcome =
+        Outcome::of(&proxy, &scene.a.netns, "^cluster.unbound.upstream_cx_total", (&second, ON_SECOND));
     if outcome.lives_with().is_some() {
-        load.served(20);
+        load.serves(20);
     }
     Forgotten { outcome, failed_on_first: load.end(), held_on_first: held.answers() }
 }

@@ -3,6 +3,7 @@
 use testbed::real::envoy::Options;
 use testbed::real::poll::eventually;
 
+use super::load::Load;
 use super::scene::{ON_FIRST, ON_SECOND, Scene, Serving, count, status};
 
 const ALL: Serving = Serving { layout: "split", matching: "all" };
@@ -75,12 +76,18 @@ fn a_killed_proxy_means_refused_connections_and_never_bypassed_ones() {
     let mut scene = Scene::new(ON_SECOND, "HTTP");
     scene.serve(ALL);
     let proxy = scene.proxy(&scene.a, &Options::default());
-    let second = scene.client("data", "10.75.8.9");
-    assert_eq!(status(&second, ON_SECOND), Some(200));
+    let load = Load::start(&scene.client("data", "10.75.8.9"), ON_SECOND);
+    load.serves(20);
 
     drop(proxy);
 
-    assert_eq!(status(&second, ON_SECOND), None);
+    // The first may have been under way.
+    load.fails(1);
+    let served = load.served();
+    load.fails(50);
+    assert_eq!(load.served(), served, "the application is never reached past the proxy");
+    let failures = load.end();
+    assert!(failures[1..].iter().all(|failure| failure.contains("refused")), "{failures:?}");
     scene.end();
 }
 
@@ -88,21 +95,33 @@ fn a_killed_proxy_means_refused_connections_and_never_bypassed_ones() {
 fn a_control_plane_that_dies_and_comes_back_costs_no_request() {
     let mut scene = Scene::new(ON_SECOND, "HTTP");
     scene.serve(ALL);
-    let proxy = scene.proxy(&scene.a, &Options::default());
+    let proxies = [&scene.a, &scene.b].map(|pod| scene.proxy(pod, &Options::default()));
     let second = scene.client("data", "10.75.8.9");
-    let served = || (0..20).all(|_| status(&second, ON_SECOND) == Some(200));
-    assert!(served());
-    let updates = |proxy: &testbed::real::Envoy| count(proxy, "listener_manager.lds.update_success");
+    let loads = [Load::start(&second, ON_SECOND), Load::start(&scene.b.netns, "10.96.0.10")];
+    let serve = || loads.iter().for_each(|load| load.serves(50));
+    let updates = || proxies.each_ref().map(|proxy| count(proxy, "update_success"));
+    let connected = |number| {
+        proxies.iter().all(|proxy| count(proxy, "control_plane.connected_state") == number).then_some(())
+    };
+    serve();
+    let before = updates();
+    assert!(before.iter().all(|updates| *updates > 0), "{before:?}");
 
     scene.silence();
-    assert!(served(), "without a control plane the proxy serves what it knows");
-    let before = updates(&proxy);
+    eventually("the proxies know that they are alone", || connected(0));
+    serve();
     scene.serve(ALL);
-    eventually("Envoy is connected again", || {
-        (count(&proxy, "control_plane.connected_state") == 1).then_some(())
-    });
+    eventually("Envoy is connected again", || connected(1));
+    serve();
 
-    assert!(served());
-    assert_eq!(updates(&proxy), before, "nothing has changed, so nothing is sent again");
+    assert_eq!(updates(), before, "nothing has changed, so nothing is sent again");
+    for load in loads {
+        assert_eq!(load.end(), [""; 0]);
+    }
+    // control: what does change is sent
+    scene.register(ON_FIRST, "HTTP");
+    eventually("the move is sent to both", || {
+        updates().iter().zip(&before).all(|(now, before)| now > before).then_some(())
+    });
     scene.end();
 }

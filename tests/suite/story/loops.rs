@@ -12,7 +12,7 @@ fn in_2018_one_http_request_eats_every_descriptor() {
         assert!(outcome.descriptors as u64 >= limit * 95 / 100, "of {limit}: {outcome:?}");
         let least = 450 * limit / 1024;
         assert!(outcome.lives_with() >= Some(least), "each hop is a request: {outcome:?}");
-        assert_ne!(outcome.answer, Some(200), "{outcome:?}");
+        assert_eq!(outcome.answer, Some(503), "{outcome:?}");
     }
 }
 

@@ -11,5 +11,6 @@ mod families;
 mod isolation;
 mod load;
 mod loops;
+mod moved;
 
 use testbed::story::{outcome, scene};
