@@ -43,6 +43,7 @@ fn exchange(limit: Duration, address: SocketAddr, path: &str) -> Result<Vec<u8>,
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;
+    // In one piece: `write!` to a socket would send each of its parts alone.
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();

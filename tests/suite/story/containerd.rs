@@ -69,6 +69,9 @@ fn in_sandboxes_of_containerd_the_story_is_the_same_and_the_nodes_probe_tells_wh
         .map(|(plane, own, address)| (world.neighbour(&format!("mp-{plane}"), &[own]).netns, address));
     let control_plane = start_control_plane(&world.node, &registry, FIRST);
     eventually("the node's probe is answered", || (probe(&world, ON_FIRST) == Some(200)).then_some(()));
+    eventually("the other pod's proxy is ready", || {
+        of_b.get("/ready").ok().filter(|answer| answer.status == 200)
+    });
     let [_, (on_second, _)] = &clients;
     assert_eq!(status(on_second, ON_SECOND), Some(200));
     let unmatched = || count(&of_a, "unmatched.*downstream_cx_total");
