@@ -95,6 +95,8 @@ struct InFlight {
 #[derive(Debug, Default)]
 struct Subscription {
     active: bool,
+    /// Whether the proxy came with resources of a former stream.
+    kept: bool,
     wildcard: bool,
     names: BTreeSet<Arc<str>>,
     held: Table,
@@ -184,6 +186,7 @@ impl State {
     fn begin(&mut self, kind: Kind, no_names: bool, initial: &[(String, String)]) {
         let subscription = self.kinds.get_mut(kind);
         subscription.active = true;
+        subscription.kept = !initial.is_empty();
         subscription.held =
             Table::new(initial.iter().map(|(name, version)| Resource::known(name, version)).collect());
         if no_names && kind.is_wildcard() {
@@ -349,12 +352,17 @@ impl State {
     fn can_remove(&self, kind: Kind) -> bool {
         let subscription = self.kinds.get(kind);
         let settled = |kinds: &[Kind]| kinds.iter().all(|kind| self.kinds.get(*kind).is_settled());
+        // On a new stream a proxy asks kind by kind: until it has asked for listeners, those that it kept may refer to what
+        // else it kept.
+        let listeners_known = self.kinds.get(Kind::Listener).active || !subscription.kept;
         subscription.in_flight.is_none()
             && !subscription.gone.is_empty()
             && match kind {
                 Kind::Listener | Kind::VirtualHost => true,
-                Kind::Route => settled(&[Kind::Listener]),
-                Kind::Cluster => settled(&[Kind::Listener, Kind::Route, Kind::VirtualHost]),
+                Kind::Route => listeners_known && settled(&[Kind::Listener]),
+                Kind::Cluster => {
+                    listeners_known && settled(&[Kind::Listener, Kind::Route, Kind::VirtualHost])
+                }
                 Kind::Endpoints => settled(&[Kind::Cluster]),
             }
     }

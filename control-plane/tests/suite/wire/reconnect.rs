@@ -81,6 +81,28 @@ async fn what_went_meanwhile_is_removed() {
 }
 
 #[tokio::test]
+async fn a_cluster_that_went_meanwhile_outlives_the_listener_that_was_kept() {
+    let (world, old) = following().await;
+    world.hand.remove("db");
+    eventually("it is gone", || world.server.hub.registry().services.len() == 2).await;
+    let mut client = Client::open(world.address()).await;
+    let kept = |kind| old.versions(kind);
+
+    client.send(DeltaDiscoveryRequest { initial_resource_versions: kept(CDS), ..first(CDS, &app()) }).await;
+    let early = client.fence(CDS, "f").await;
+    assert!(early.is_empty(), "its listeners are not known yet: {early:?}");
+
+    client.send(DeltaDiscoveryRequest { initial_resource_versions: kept(LDS), ..request(LDS) }).await;
+    let mut gone = Vec::new();
+    while !gone.iter().any(|name| name == DB) {
+        let answer = client.receive().await.unwrap();
+        client.acknowledge(&answer).await;
+        gone.extend(answer.removed_resources);
+    }
+    assert_eq!(gone, ["240.0.0.7_5432", DB]);
+}
+
+#[tokio::test]
 async fn a_version_that_we_never_made_is_replaced() {
     let world = world().await;
     let mut client = Client::open(world.address()).await;
