@@ -26,6 +26,7 @@ fn variants() -> Vec<Policy> {
             all.push(Policy { undeclared, proxy, ..sample::policy() });
         }
     }
+    all.push(sample::by_direction());
     all
 }
 

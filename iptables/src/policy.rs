@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use planes::capture::Captured;
 use planes::{Attachment, IfName, PodNetwork, Proxy, Traffic};
 
 /// Hops of the proxy over `lo` beyond which a loop is cut. More than any honest use, far fewer than descriptors.
@@ -26,6 +27,8 @@ pub struct Plane {
     pub ifname: IfName,
     /// What happens to its traffic.
     pub traffic: Traffic,
+    /// Which of its connections are captured, if they are.
+    pub captured: Captured,
     /// Its own addresses.
     pub addresses: Vec<IpAddr>,
     /// Further addresses that it may receive.
@@ -41,6 +44,7 @@ impl Policy {
         let planes = network.attachments.iter().map(|attachment| Plane {
             ifname: attachment.ifname.clone(),
             traffic: traffic_of(attachment, network.proxy.as_ref()),
+            captured: attachment.captured.clone(),
             addresses: attachment.addresses.iter().map(IpNetwork::ip).collect(),
             extra: attachment.extra_addresses.clone(),
             forward: attachment.forward,

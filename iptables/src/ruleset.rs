@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 use netlink::Family;
-use planes::capture::{INBOUND_SOURCES, PortRange};
+use planes::capture::{Captured, INBOUND_SOURCES, PortRange, Scope};
 use planes::{IfName, Layout, Proxy, Traffic};
 
 use crate::policy::{FUSE, Plane, Policy};
@@ -116,10 +116,10 @@ fn capture_in(policy: &Policy, proxy: &Proxy) -> Chain {
         rules.push(rule([Match::Ports(*range)], Action::Accept, "the pod excludes the port"));
     }
     for port in included(options.include_inbound_ports.as_deref(), |range| Match::Ports(*range)) {
-        for plane in policy.with(Traffic::Capture) {
+        for (plane, own) in captured(policy, |captured| &captured.inbound) {
             for family in Family::BOTH {
                 let mut opens = vec![Match::In(plane.ifname.clone()), Match::Family(family)];
-                opens.extend(port.clone().into_iter().chain([Match::Opens]));
+                opens.extend(own.clone().into_iter().chain(port.clone()).chain([Match::Opens]));
                 rules.push(rule(opens, inbound(plane, family, proxy), "capture: inbound"));
             }
         }
@@ -156,11 +156,14 @@ fn capture_out(policy: &Policy, proxy: &Proxy) -> Chain {
         Layout::Classic => &[],
     };
     for uid in to_itself {
-        for address in policy.with(Traffic::Capture).flat_map(|plane| &plane.addresses) {
-            let own = IpNetwork::from(*address);
-            let call = [Match::Out(lo()), Match::User(*uid), Match::To(own), Match::Opens];
-            let inbound = Action::Redirect(proxy.inbound_port);
-            rules.push(rule(call, inbound, "the proxy calls its own pod: inbound"));
+        for (plane, port) in captured(policy, |captured| &captured.inbound) {
+            for address in &plane.addresses {
+                let mut call =
+                    vec![Match::Out(lo()), Match::User(*uid), Match::To(IpNetwork::from(*address))];
+                call.extend(port.clone().into_iter().chain([Match::Opens]));
+                let inbound = Action::Redirect(proxy.inbound_port);
+                rules.push(rule(call, inbound, "the proxy calls its own pod: inbound"));
+            }
         }
     }
     rules.push(rule([Match::Out(lo())], Action::Accept, "the pod's own"));
@@ -173,9 +176,9 @@ fn capture_out(policy: &Policy, proxy: &Proxy) -> Chain {
     rules.extend(excluded(proxy));
     let outbound = Action::Redirect(proxy.outbound_port);
     for place in places(proxy) {
-        for plane in policy.with(Traffic::Capture) {
+        for (plane, own) in captured(policy, |captured| &captured.outbound) {
             let mut opens = vec![Match::Out(plane.ifname.clone())];
-            opens.extend(place.clone().into_iter().chain([Match::Opens]));
+            opens.extend(own.into_iter().chain(place.clone()).chain([Match::Opens]));
             rules.push(rule(opens, outbound, "capture: outbound"));
         }
         if policy.undeclared == Traffic::Capture {
@@ -204,6 +207,17 @@ fn fuse(proxy: &Proxy) -> Chain {
         }
     }
     Chain { name: "fuse", kind: Kind::Filter, hook: Hook::Output, priority: -110, rules }
+}
+
+/// The planes of which something is captured in a direction, with what the plane itself says of ports.
+fn captured(policy: &Policy, direction: fn(&Captured) -> &Scope) -> Vec<(&Plane, Option<Match>)> {
+    let planes = policy.with(Traffic::Capture);
+    planes
+        .flat_map(|plane| {
+            let ports = direction(&plane.captured).ports();
+            ports.into_iter().map(move |port| (plane, port.map(Match::Ports)))
+        })
+        .collect()
 }
 
 fn never_captured() -> Vec<Rule> {

@@ -1,6 +1,6 @@
 //! A pod with a plane of each fate, for tests.
 
-use planes::capture::CaptureOptions;
+use planes::capture::{CaptureOptions, Captured, PortRange, Scope};
 use planes::{Layout, OtherMesh, Proxy, Traffic};
 
 use crate::policy::{Plane, Policy};
@@ -21,10 +21,21 @@ pub(crate) fn plane(ifname: &str, traffic: Traffic, addresses: &[&str]) -> Plane
     Plane {
         ifname: ifname.parse().unwrap(),
         traffic,
+        captured: Captured::default(),
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         extra: Vec::new(),
         forward: false,
     }
+}
+
+/// Inbound two ports of one plane, outbound all of another.
+pub(crate) fn by_direction() -> Policy {
+    let mut inbound = plane("eth0", Traffic::Capture, &["10.244.0.5", "fd00:244::5"]);
+    let ports = vec![PortRange { first: 80, last: 80 }, PortRange { first: 8000, last: 8010 }];
+    inbound.captured = Captured { inbound: Scope::Ports(ports), outbound: Scope::Nothing };
+    let mut outbound = plane("media", Traffic::Capture, &["10.75.9.2"]);
+    outbound.captured = Captured { inbound: Scope::Nothing, outbound: Scope::All };
+    Policy { planes: vec![inbound, outbound], ..policy() }
 }
 
 pub(crate) fn policy() -> Policy {

@@ -153,6 +153,11 @@ mod tests {
     }
 
     #[test]
+    fn a_plane_that_is_captured_by_direction_and_port() {
+        golden("directions", &sample::by_direction());
+    }
+
+    #[test]
     fn strangers_follow_the_undeclared_setting() {
         golden("undeclared-capture", &Policy { undeclared: Traffic::Capture, ..sample::policy() });
         golden("undeclared-deny", &Policy { undeclared: Traffic::Deny, ..sample::policy() });

@@ -19,7 +19,7 @@ pub const INBOUND_SOURCES: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6)), IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6))];
 
 /// More than any pod needs; each is a rule of the kernel.
-const MAX_ITEMS: usize = 64;
+pub(crate) const MAX_ITEMS: usize = 64;
 
 /// A port or a run of ports, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +54,48 @@ impl FromStr for PortRange {
 impl Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.first == self.last { self.first.fmt(f) } else { write!(f, "{}-{}", self.first, self.last) }
+    }
+}
+
+/// Which connections of a captured plane go through the proxy, one direction each.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Captured {
+    /// Connections to the pod.
+    pub inbound: Scope,
+    /// Connections of the pod.
+    pub outbound: Scope,
+}
+
+impl Captured {
+    /// Whether it is everything, as a plane's single word says.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How much of one direction is captured.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Every TCP port.
+    #[default]
+    All,
+    /// These TCP ports; others pass by the proxy.
+    Ports(Vec<PortRange>),
+    /// Nothing: the direction passes by the proxy.
+    Nothing,
+}
+
+impl Scope {
+    /// One item a rule: `None` stands for all ports.
+    #[must_use]
+    pub fn ports(&self) -> Vec<Option<PortRange>> {
+        match self {
+            Self::All => vec![None],
+            Self::Ports(ports) => ports.iter().copied().map(Some).collect(),
+            Self::Nothing => Vec::new(),
+        }
     }
 }
 

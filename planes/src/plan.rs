@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+use crate::capture::Captured;
 use crate::mac::MacAddr;
 use crate::name::{BridgeName, IfName, PlaneName, PluginName};
 use crate::number::{Mtu, Vlan, Vni};
@@ -43,6 +44,9 @@ pub struct PlannedAttachment {
     pub role: Role,
     /// What happens to the plane's traffic.
     pub traffic: Traffic,
+    /// Which of its connections are captured, if they are.
+    #[serde(default, skip_serializing_if = "Captured::is_all")]
+    pub captured: Captured,
     /// Name of the interface inside the pod.
     pub ifname: IfName,
     /// Name of the end on the node, where the kind has one: `mp` + 13 base32 characters, unique to this

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use crate::capture::CaptureOptions;
+use crate::capture::{CaptureOptions, Captured};
 use crate::mac::MacAddr;
 use crate::name::{ContainerId, IfName, NetworkName, PlaneName};
 use crate::number::Mtu;
@@ -143,6 +143,9 @@ pub struct Attachment {
     pub role: Role,
     /// What happens to the plane's traffic.
     pub traffic: Traffic,
+    /// Which of its connections are captured, if they are.
+    #[serde(default, skip_serializing_if = "Captured::is_all")]
+    pub captured: Captured,
     /// The interface inside the pod.
     pub ifname: IfName,
     /// Its index inside the pod's namespace.

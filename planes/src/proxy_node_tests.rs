@@ -13,6 +13,7 @@ fn attachment(plane: &str, ifname: &str, role: Role, traffic: Traffic, addresses
         plane: plane.parse().unwrap(),
         role,
         traffic,
+        captured: Default::default(),
         ifname: ifname.parse().unwrap(),
         index: 2,
         mac: None,

@@ -29,9 +29,12 @@ const BYPASSED: usize = 1;
 const DENIED: usize = 2;
 
 fn planes(edit: &Value) -> Planes {
+    planes_of(["capture", "bypass", "deny"].map(Value::from), edit)
+}
+
+fn planes_of(fates: [Value; 3], edit: &Value) -> Planes {
     let world = World::new();
-    let fates = ["capture", "bypass", "deny"];
-    let plane = |(name, number): (&str, u8), traffic: &str| {
+    let plane = |(name, number): (&str, u8), traffic: Value| {
         json!({"name": name, "kind": "bridge", "bridge": format!("mp-{name}"), "traffic": traffic, "ipam": {
             "ranges": [[format!("10.{number}.0.0/24")], [format!("fd{number}::/64")]],
             "gateway": [format!("10.{number}.0.1"), format!("fd{number}::1")]}})
@@ -72,7 +75,11 @@ impl Planes {
 
     /// Whether the pod, calling the application of a plane's neighbour, is answered.
     fn calls(&self, plane: usize, family: usize) -> bool {
-        tcp(&self.pod.netns, SocketAddr::new(self.theirs(plane, family), APPLICATION)).is_some()
+        self.calls_port(plane, family, APPLICATION)
+    }
+
+    fn calls_port(&self, plane: usize, family: usize, port: u16) -> bool {
+        tcp(&self.pod.netns, SocketAddr::new(self.theirs(plane, family), port)).is_some()
     }
 }
 
@@ -133,6 +140,50 @@ fn outbound_connections_of_captured_planes_go_to_the_proxy_and_its_own_do_not() 
         assert!(!planes.calls(DENIED, family), "family {family}");
         let upstream = SocketAddr::new(planes.theirs(CAPTURED, family), APPLICATION);
         assert!(as_proxy(&planes.pod.netns, upstream), "family {family}: the proxy's own way out");
+    }
+}
+
+#[test]
+fn a_plane_is_captured_in_one_direction_and_on_some_ports_alone() {
+    const INWARDS: usize = 0;
+    const OUTWARDS: usize = 1;
+    let inwards = json!({"in": "capture", "inPorts": [APPLICATION, "9100-9101"], "out": "bypass"});
+    let outwards = json!({"in": "bypass", "out": "capture", "outPorts": [APPLICATION.to_string()]});
+    let planes = planes_of([inwards, outwards, json!("deny")], &json!({}));
+    let pod = &planes.pod.netns;
+
+    for (family, any) in ANY.into_iter().enumerate() {
+        {
+            let _proxy = [INBOUND, OUTBOUND].map(|port| Server::start(pod, any, port));
+            for port in [APPLICATION, 9100, 9101] {
+                assert!(planes.is_called(INWARDS, family, port), "family {family}: the proxy gets {port}");
+            }
+            assert!(!planes.is_called(INWARDS, family, 9102), "family {family}: not among its ports");
+            assert!(!planes.calls(INWARDS, family), "family {family}: outwards the proxy never sees it");
+            assert!(planes.calls(OUTWARDS, family), "family {family}: the proxy gets it");
+            assert!(!planes.calls_port(OUTWARDS, family, 9102), "family {family}: not among its ports");
+            assert!(
+                !planes.is_called(OUTWARDS, family, APPLICATION),
+                "family {family}: inwards it never sees it"
+            );
+            assert!(
+                as_proxy(pod, SocketAddr::new(planes.own(INWARDS, family), APPLICATION)),
+                "family {family}"
+            );
+            assert!(
+                !as_proxy(pod, SocketAddr::new(planes.own(OUTWARDS, family), APPLICATION)),
+                "family {family}"
+            );
+        }
+        // What passes by the proxy is answered by whom it was meant for.
+        let _application = [9102, APPLICATION].map(|port| Server::start(pod, any, port));
+        let theirs = |plane: usize, port: u16| Server::start(&planes.neighbours[plane].netns, any, port);
+        let _servers = [theirs(INWARDS, APPLICATION), theirs(OUTWARDS, 9102)];
+        assert!(planes.is_called(INWARDS, family, 9102), "family {family}");
+        assert!(!planes.is_called(INWARDS, family, APPLICATION), "family {family}: no proxy, no way past it");
+        assert!(planes.is_called(OUTWARDS, family, APPLICATION), "family {family}");
+        assert!(planes.calls(INWARDS, family), "family {family}");
+        assert!(planes.calls_port(OUTWARDS, family, 9102), "family {family}");
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) fn attachment(plane: &str, ifname: &str, traffic: Traffic, addresses:
         plane: plane.parse().unwrap(),
         role: if ifname == "eth0" { Role::Primary } else { Role::Plane },
         traffic,
+        captured: Default::default(),
         ifname: ifname.parse().unwrap(),
         index: 2,
         mac: None,

@@ -17,6 +17,7 @@ fn plan(link: LinkPlan) -> PlannedAttachment {
         plane: "media".parse().unwrap(),
         role: Role::Plane,
         traffic: Traffic::Capture,
+        captured: Default::default(),
         ifname: "net1".parse().unwrap(),
         host_ifname: "mpone".parse().unwrap(),
         link,

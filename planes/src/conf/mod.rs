@@ -10,6 +10,7 @@ mod node;
 mod plane;
 mod proxy;
 mod read;
+mod traffic;
 
 use std::path::PathBuf;
 use std::time::Duration;

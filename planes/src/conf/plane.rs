@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::read::{prefix, prefixes, traffic};
+use super::read::{prefix, prefixes};
 use super::{IpamConf, KindConf};
+use crate::capture::Captured;
 use crate::fields::{ConfError, Fields};
 use crate::mac::MacAddr;
 use crate::name::{IfName, PlaneName};
@@ -37,6 +38,8 @@ pub struct PlaneConf {
     pub sysctls: BTreeMap<String, String>,
     /// What happens to the plane's traffic.
     pub traffic: Traffic,
+    /// Which of its connections are captured, if they are.
+    pub captured: Captured,
     /// Further addresses that the plane may receive.
     pub addresses: Vec<IpNetwork>,
     /// Whether the pod routes between this plane and others.
@@ -64,6 +67,7 @@ impl PlaneConf {
     pub(super) fn parse(mut fields: Fields<'_>) -> Result<Self, ConfError> {
         let name = fields.parsed("name")?;
         let name = fields.required("name", name, "write the plane's name, for example \"media\"")?;
+        let (traffic, captured) = super::traffic::of_plane(&mut fields)?;
         let plane = Self {
             kind: kind(&mut fields, &name)?,
             name,
@@ -74,7 +78,8 @@ impl PlaneConf {
             routes: routes(&mut fields)?,
             dns: dns(&mut fields)?,
             sysctls: sysctls(&mut fields)?,
-            traffic: traffic(&mut fields, "traffic")?.unwrap_or_default(),
+            traffic,
+            captured,
             addresses: prefixes(&mut fields, "addresses")?,
             forward: fields.flag("forward")?.unwrap_or(false),
         };

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::capture::{Captured, Scope};
 use crate::fields::ConfFault;
 
 fn parse(value: Value) -> Result<NetConf, ConfError> {
@@ -126,6 +127,40 @@ fn each_refusal_names_the_field_and_the_cure() {
         (json!({"default": ["control", "control"]}), "default[1] \"control\": stands twice"),
         (json!({"bootstrap": {"discovery": "a:1", "flavour": "linkerd"}}), "bootstrap.flavour \"linkerd\""),
         (json!({"bootstrap": {"discovery": "a:1", "directory": "x"}}), "bootstrap.directory \"x\""),
+        (plane(json!({"traffic": "drop"})), "planes[0].traffic \"drop\": write one of capture, bypass, deny"),
+        (plane(json!({"traffic": 7})), "planes[0].traffic 7: write one of"),
+        (
+            plane(json!({"traffic": {"in": "deny"}})),
+            "planes[0].traffic.in \"deny\": a plane is denied as a whole",
+        ),
+        (plane(json!({"traffic": {"out": "deny"}})), "write \"traffic\": \"deny\""),
+        (
+            plane(json!({"traffic": {"in": "all"}})),
+            "planes[0].traffic.in \"all\": write one of capture, bypass",
+        ),
+        (plane(json!({"traffic": {"both": "capture"}})), "planes[0].traffic.both \"capture\": unknown key"),
+        (plane(json!({"traffic": {"inPorts": []}})), "planes[0].traffic.inPorts 0: write 1 to 64 ports"),
+        (
+            plane(json!({"traffic": {"inPorts": vec![1; 65]}})),
+            "planes[0].traffic.inPorts 65: write 1 to 64 ports",
+        ),
+        (plane(json!({"traffic": {"inPorts": 80}})), "planes[0].traffic.inPorts 80: write a list"),
+        (
+            plane(json!({"traffic": {"inPorts": ["x"]}})),
+            "planes[0].traffic.inPorts[0] \"x\": write a port from 1",
+        ),
+        (
+            plane(json!({"traffic": {"outPorts": [0]}})),
+            "planes[0].traffic.outPorts[0] \"0\": write a port from 1",
+        ),
+        (plane(json!({"traffic": {"outPorts": ["90-80"]}})), "planes[0].traffic.outPorts[0] \"90-80\""),
+        (plane(json!({"traffic": {"outPorts": [70000]}})), "planes[0].traffic.outPorts[0] \"70000\""),
+        (plane(json!({"traffic": {"outPorts": ["80; drop"]}})), "planes[0].traffic.outPorts[0] \"80; drop\""),
+        (plane(json!({"traffic": {"outPorts": [{}]}})), "planes[0].traffic.outPorts[0] {}: write a port"),
+        (
+            plane(json!({"traffic": {"in": "bypass", "inPorts": [80]}})),
+            "planes[0].traffic.inPorts: says which ports are captured, and \"in\" is bypass: remove one of them",
+        ),
         (kind(json!({})), "planes[0].kind: is missing: write one of bridge, ptp"),
         (kind(json!({"kind": "sriov"})), "planes[0].kind \"sriov\": write one of bridge"),
         (kind(json!({"kind": "macvlan"})), "planes[0].master: is missing"),
@@ -336,4 +371,25 @@ proptest! {
             let _ = NodeConf::parse(map);
         }
     }
+}
+
+#[test]
+fn a_plane_is_captured_by_direction_and_port() {
+    let of = |traffic: Value| {
+        let plane = json!({"name": "p", "kind": "bridge", "traffic": traffic});
+        let conf = parse(telecom(json!({"planes": [plane], "default": []}))).unwrap();
+        (conf.planes[0].traffic, conf.planes[0].captured.clone())
+    };
+    let ports = |list: &[&str]| Scope::Ports(list.iter().map(|text| text.parse().unwrap()).collect());
+
+    assert_eq!(of(json!("capture")), (Traffic::Capture, Captured::default()));
+    assert_eq!(
+        of(json!({})),
+        (Traffic::Capture, Captured::default()),
+        "a direction is captured if nothing is said"
+    );
+    assert_eq!(of(json!({"in": "bypass", "out": "bypass"})), (Traffic::Bypass, Captured::default()));
+    let (traffic, captured) = of(json!({"in": "capture", "inPorts": [80, "8000-8010"], "out": "bypass"}));
+    assert_eq!(traffic, Traffic::Capture);
+    assert_eq!(captured, Captured { inbound: ports(&["80", "8000-8010"]), outbound: Scope::Nothing });
 }

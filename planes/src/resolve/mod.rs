@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use ipnetwork::IpNetwork;
 
 use crate::annotation::{self, PlaneRequest};
+use crate::capture::Captured;
 use crate::conf::{MacConf, NetConf, NodeConf, PlaneConf};
 use crate::fields::ConfError;
 use crate::mac::MacAddr;
@@ -129,6 +130,7 @@ fn attach(
         plane: plane.name.clone(),
         role,
         traffic: plane.traffic,
+        captured: plane.captured.clone(),
         host_ifname: link::host_ifname(&request.key, &ifname, &plane.name),
         mac: mac(plane, request, ask, &ifname),
         ifname,
@@ -184,6 +186,7 @@ fn undeclared(
         plane,
         role,
         traffic,
+        captured: Captured::default(),
         ifname: found.name.clone(),
         link: LinkPlan::Adopted,
         mtu: None,

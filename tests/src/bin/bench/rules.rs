@@ -58,6 +58,7 @@ fn policy(count: usize) -> Result<Policy, String> {
         Ok(Plane {
             ifname: format!("net{number}").parse().map_err(|_| "an interface name".to_owned())?,
             traffic: Traffic::Capture,
+            captured: planes::capture::Captured::default(),
             addresses: [format!("10.{number}.0.2"), format!("fd{number}::2")]
                 .map(|address| address.parse().map_err(|error| format!("{address}: {error}")))
                 .into_iter()
