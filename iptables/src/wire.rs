@@ -26,6 +26,9 @@ const ONE: u32 = 1;
 const TWO: u32 = 2;
 const EQUAL: u32 = 0;
 const NOT_EQUAL: u32 = 1;
+/// `NFT_CMP_LTE`, `NFT_CMP_GTE`.
+const AT_MOST: u32 = 3;
+const AT_LEAST: u32 = 5;
 /// `NFPROTO_IPV4`, `NFPROTO_IPV6`.
 const IPV4: u8 = 2;
 const IPV6: u8 = 10;
@@ -185,14 +188,10 @@ fn ports(range: PortRange) -> Vec<Expression> {
     if first == last {
         expressions.push(compare(EQUAL, first));
     } else {
-        expressions.push(between(first, last));
+        // As nft writes a range of ports, so that what it sets is what CHECK expects.
+        expressions.extend([compare(AT_LEAST, first), compare(AT_MOST, last)]);
     }
     expressions
-}
-
-/// `NFTA_RANGE_SREG`, `_OP` (NFT_RANGE_EQ), `_FROM_DATA`, `_TO_DATA`.
-fn between(first: Vec<u8>, last: Vec<u8>) -> Expression {
-    expression("range", [(1, be(ONE)), (2, be(0)), (3, data(&first)), (4, data(&last))])
 }
 
 fn acting(action: Action) -> Vec<Expression> {
