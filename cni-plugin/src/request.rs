@@ -16,9 +16,6 @@ use crate::error::Error;
 use crate::spec::{Input, Invocation};
 use crate::state::{Record, State};
 
-/// Where state lies unless the configuration says otherwise.
-const STATE_DIRECTORY: &str = "/run/multiplane/networks";
-
 /// How long we wait for addresses of earlier plugins to settle: only an IPv6 address in duplicate detection
 /// takes any time at all.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -124,13 +121,7 @@ pub fn key(call: &Invocation, input: &Input) -> AttachmentKey {
 /// The network's state, found also where the rest of the configuration is garbage.
 #[must_use]
 pub fn state(input: &Input) -> State {
-    // In any case, as the parser reads keys; an exact key comes first there too.
-    let is_it = |name: &str| name.eq_ignore_ascii_case("stateDirectory");
-    let any_case = || input.conf.iter().find(|(name, _)| is_it(name)).map(|(_, value)| value);
-    let told = input.conf.get("stateDirectory").or_else(any_case);
-    let told = told.and_then(Value::as_str).map(Path::new);
-    let plain = told.filter(|path| path.is_absolute() && !path.iter().any(|part| part == ".."));
-    State::new(plain.unwrap_or(Path::new(STATE_DIRECTORY)), &input.name)
+    State::new(&NetConf::state_directory_of(&input.conf), &input.name)
 }
 
 /// What an attachment must have been, by the configuration of today: the record is lost.

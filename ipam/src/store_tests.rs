@@ -119,11 +119,18 @@ fn a_pod_that_crashes_in_a_loop_gets_another_address_each_time() {
     assert_eq!(world.leases(), 0);
 }
 
+fn sticky() -> EmbeddedIpam {
+    EmbeddedIpam { sticky: true, ..ipam("10.0.0.1", "10.0.0.9") }
+}
+
+fn pod(name: &str) -> Pod {
+    Pod { namespace: "core".into(), name: name.into(), uid: None }
+}
+
 #[test]
 fn a_sticky_pod_gets_its_address_again_and_gives_way_when_another_has_it() {
     let world = World::new();
-    let range = EmbeddedIpam { sticky: true, ..ipam("10.0.0.1", "10.0.0.9") };
-    let pod = |name: &str| Pod { namespace: "core".into(), name: name.into(), uid: None };
+    let range = sticky();
     let add =
         |container: &str, name: &str| world.add_pod(container, Some(&pod(name)), &range, &|_| false).unwrap();
 
@@ -137,8 +144,8 @@ fn a_sticky_pod_gets_its_address_again_and_gives_way_when_another_has_it() {
 #[test]
 fn two_planes_of_a_pod_that_remember_one_address_get_two() {
     let world = World::new();
-    let range = EmbeddedIpam { sticky: true, ..ipam("10.0.0.1", "10.0.0.9") };
-    let pod = Pod { namespace: "core".into(), name: "amf-0".into(), uid: None };
+    let range = sticky();
+    let pod = pod("amf-0");
     world.add_pod("c1", Some(&pod), &range, &|_| false).unwrap();
     fs::remove_file(world.record("c1")).unwrap(); // gone without a DEL: the lease is left
 
@@ -424,8 +431,8 @@ fn a_shared_address_would_be_noticed() {
 #[test]
 fn directories_and_files_have_explicit_modes() {
     let world = World::new();
-    let range = EmbeddedIpam { sticky: true, ..ipam("10.0.0.1", "10.0.0.9") };
-    let pod = Pod { namespace: "core".into(), name: "amf-0".into(), uid: None };
+    let range = sticky();
+    let pod = pod("amf-0");
 
     world.add_pod("c1", Some(&pod), &range, &|_| false).unwrap();
 

@@ -115,8 +115,9 @@ fn capture_in(policy: &Policy, proxy: &Proxy) -> Chain {
     for range in options.exclude_inbound_ports.iter().filter(|_| options.include_inbound_ports.is_none()) {
         rules.push(rule([Match::Ports(*range)], Action::Accept, "the pod excludes the port"));
     }
+    let planes = captured(policy, |captured| &captured.inbound);
     for port in included(options.include_inbound_ports.as_deref(), |range| Match::Ports(*range)) {
-        for (plane, own) in captured(policy, |captured| &captured.inbound) {
+        for (plane, own) in &planes {
             for family in Family::BOTH {
                 let mut opens = vec![Match::In(plane.ifname.clone()), Match::Family(family)];
                 opens.extend(own.clone().into_iter().chain(port.clone()).chain([Match::Opens]));
@@ -155,8 +156,9 @@ fn capture_out(policy: &Policy, proxy: &Proxy) -> Chain {
         Layout::Split => &proxy.uids,
         Layout::Classic => &[],
     };
+    let inwards = captured(policy, |captured| &captured.inbound);
     for uid in to_itself {
-        for (plane, port) in captured(policy, |captured| &captured.inbound) {
+        for (plane, port) in &inwards {
             for address in &plane.addresses {
                 let mut call =
                     vec![Match::Out(lo()), Match::User(*uid), Match::To(IpNetwork::from(*address))];
@@ -175,10 +177,11 @@ fn capture_out(policy: &Policy, proxy: &Proxy) -> Chain {
     }
     rules.extend(excluded(proxy));
     let outbound = Action::Redirect(proxy.outbound_port);
+    let outwards = captured(policy, |captured| &captured.outbound);
     for place in places(proxy) {
-        for (plane, own) in captured(policy, |captured| &captured.outbound) {
+        for (plane, own) in &outwards {
             let mut opens = vec![Match::Out(plane.ifname.clone())];
-            opens.extend(own.into_iter().chain(place.clone()).chain([Match::Opens]));
+            opens.extend(own.clone().into_iter().chain(place.clone()).chain([Match::Opens]));
             rules.push(rule(opens, outbound, "capture: outbound"));
         }
         if policy.undeclared == Traffic::Capture {

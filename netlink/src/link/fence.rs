@@ -6,7 +6,8 @@
 //! ip rule add iif mp-control unreachable priority 32001 protocol 109
 //! ```
 //!
-//! All bridges of ours but those of `forward` planes are in one interface group, so two rules per bridge and family do, however many planes there are.
+//! All bridges of ours but those of `forward` planes are in one interface group, so two rules per bridge and family do,
+//! however many planes there are.
 //! What is for the node itself is decided before, by its table `local`; what is for anywhere else than a plane goes its way.
 
 use netlink_packet_route::RouteNetlinkMessage;

@@ -102,6 +102,13 @@ const RESERVED: &[&str] = &[
     "loadOnlyInlinedPlugins",
 ];
 
+/// Where state lies unless the configuration says otherwise.
+const STATE_DIRECTORY: &str = "/run/multiplane/networks";
+
+fn state_directory(fields: &mut Fields<'_>) -> Result<PathBuf, ConfError> {
+    Ok(path(fields, "stateDirectory")?.unwrap_or_else(|| STATE_DIRECTORY.into()))
+}
+
 impl NetConf {
     /// Reads what a runtime sends to the plugin.
     ///
@@ -118,8 +125,7 @@ impl NetConf {
             always: fields.parsed_list("always")?,
             primary: fields.parsed("primary")?,
             node_config: path(&mut fields, "nodeConfig")?,
-            state_directory: path(&mut fields, "stateDirectory")?
-                .unwrap_or_else(|| "/run/multiplane/networks".into()),
+            state_directory: state_directory(&mut fields)?,
             sticky_directory: path(&mut fields, "stickyDirectory")?
                 .unwrap_or_else(|| "/var/lib/multiplane".into()),
             undeclared: traffic(&mut fields, "undeclared")?.unwrap_or(Traffic::Bypass),
@@ -134,6 +140,12 @@ impl NetConf {
         check::names(&parsed)?;
         check::fixtures(&parsed)?;
         Ok(parsed)
+    }
+
+    /// Where state lies, also where the rest of the configuration is garbage; what cannot stand is as if it were absent.
+    #[must_use]
+    pub fn state_directory_of(conf: &Map<String, Value>) -> PathBuf {
+        state_directory(&mut Fields::new("", conf)).unwrap_or_else(|_| STATE_DIRECTORY.into())
     }
 
     /// The declared plane of that name.

@@ -17,7 +17,7 @@ use super::{http, parts};
 pub const PROXY_UID: u32 = 1337;
 
 /// Port of the admin interface on 127.0.0.1, as our bootstraps have it.
-const ADMIN_PORT: u16 = 15000;
+pub(crate) const ADMIN_PORT: u16 = 15000;
 
 /// How an Envoy is started.
 #[derive(Debug, Clone)]
@@ -76,6 +76,11 @@ impl Envoy {
         envoy
     }
 
+    /// Waits until its listeners are there.
+    pub fn until_ready(&self) {
+        eventually("Envoy is ready", || self.get("/ready").ok().filter(|answer| answer.status == 200));
+    }
+
     /// Asks the admin interface.
     ///
     /// # Errors
@@ -101,11 +106,7 @@ impl Envoy {
     #[must_use]
     pub fn stats(&self, filter: &str) -> Vec<(String, u64)> {
         let answer = self.get(&format!("/stats?filter={filter}")).expect("Envoy's admin interface answers");
-        let line = |line: &str| {
-            let (name, value) = line.rsplit_once(": ")?;
-            Some((name.to_owned(), value.parse().ok()?))
-        };
-        answer.body.lines().filter_map(line).collect()
+        counters(&answer.body).collect()
     }
 
     /// The number of its open files.
@@ -119,6 +120,14 @@ impl Envoy {
     pub fn process(&self) -> &Process {
         &self.process
     }
+}
+
+/// The counters and gauges of a page of `/stats`.
+pub(crate) fn counters(page: &str) -> impl Iterator<Item = (String, u64)> {
+    page.lines().filter_map(|line| {
+        let (name, value) = line.rsplit_once(": ")?;
+        Some((name.to_owned(), value.parse().ok()?))
+    })
 }
 
 /// `envoy --mode validate`: needs no network.

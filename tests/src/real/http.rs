@@ -51,7 +51,8 @@ fn exchange(limit: Duration, address: SocketAddr, path: &str) -> Result<Vec<u8>,
     Ok(answer)
 }
 
-fn parse(answer: &[u8]) -> Option<Response> {
+/// A whole answer as it came; `None` if it is cut or no HTTP.
+pub(crate) fn parse(answer: &[u8]) -> Option<Response> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     let status = head.split(' ').nth(1)?.parse().ok()?;

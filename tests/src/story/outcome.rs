@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use crate::real::poll::eventually;
-use crate::real::{Envoy, http};
 use netlink::Netns;
 
 use super::scene::PORT;
+use crate::real::envoy::{ADMIN_PORT, counters};
+use crate::real::poll::eventually;
+use crate::real::{Envoy, http};
 
 /// The patience of the one request's client: whatever becomes of it is decided before, about 4 s are measured with 20,000
 /// descriptors.
@@ -24,7 +25,7 @@ struct Admin(TcpStream);
 impl Admin {
     fn open(netns: &Netns) -> Self {
         let mut stream = netns
-            .run(|| TcpStream::connect(("127.0.0.1", 15000)))
+            .run(|| TcpStream::connect(("127.0.0.1", ADMIN_PORT)))
             .expect("enter the pod")
             .expect("Envoy's admin interface");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time limit");
@@ -34,13 +35,12 @@ impl Admin {
     }
 
     /// The sum of these counters; nothing if Envoy did not live to tell.
-    fn count(mut self, counters: &str) -> Option<u64> {
-        let ask = format!("GET /stats?filter={counters} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        let mut text = String::new();
-        self.0.write_all(ask.as_bytes()).and_then(|()| self.0.read_to_string(&mut text)).ok()?;
-        let (_, body) = text.split_once("\r\n\r\n")?;
-        let values = body.lines().filter_map(|line| line.rsplit_once(": ")?.1.trim().parse::<u64>().ok());
-        text.starts_with("HTTP/1.1 200").then(|| values.sum())
+    fn count(mut self, filter: &str) -> Option<u64> {
+        let ask = format!("GET /stats?filter={filter} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let mut answer = Vec::new();
+        self.0.write_all(ask.as_bytes()).and_then(|()| self.0.read_to_end(&mut answer)).ok()?;
+        let answer = http::parse(&answer).filter(|answer| answer.status == 200)?;
+        Some(counters(&answer.body).map(|(_, value)| value).sum())
     }
 }
 

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use netlink::Netns;
+use serde_json::{Value, json};
+
 use crate::binary;
 use crate::real::envoy::Options;
 use crate::real::poll::eventually;
 use crate::real::process::Process;
 use crate::real::{Envoy, http};
 use crate::world::{Pod, World};
-use netlink::Netns;
-use serde_json::{Value, json};
 
 /// Where the control plane listens: the node's address on the first plane, which both pods reach.
 pub const DISCOVERY: &str = "192.168.10.1:15010";
@@ -47,6 +48,13 @@ pub struct Serving {
     pub layout: &'static str,
     /// `all` or `first`.
     pub matching: &'static str,
+}
+
+impl Serving {
+    /// As today, with all addresses: the cure.
+    pub const ALL: Self = Self { layout: "split", matching: "all" };
+    /// As today, with the first address alone.
+    pub const FIRST: Self = Self { layout: "split", matching: "first" };
 }
 
 impl Scene {
@@ -106,8 +114,20 @@ impl Scene {
     /// A pod's proxy, from the file that ADD wrote, ready to serve.
     pub fn proxy(&self, pod: &Pod, options: &Options) -> Envoy {
         let envoy = Envoy::start(&pod.netns, &self.bootstrap(pod), options);
-        eventually("Envoy is ready", || envoy.get("/ready").ok().filter(|answer| answer.status == 200));
+        envoy.until_ready();
         envoy
+    }
+
+    /// Changes the bootstrap that ADD wrote for a pod.
+    ///
+    /// # Panics
+    /// If it is no JSON.
+    pub fn edit_bootstrap(&self, pod: &Pod, edit: impl FnOnce(&mut Value)) {
+        let file = self.bootstrap(pod);
+        let text = std::fs::read(&file).expect("read the bootstrap");
+        let mut bootstrap = serde_json::from_slice(&text).expect("the bootstrap is JSON");
+        edit(&mut bootstrap);
+        std::fs::write(&file, bootstrap.to_string()).expect("write the bootstrap");
     }
 
     /// A client that sits on one plane alone, with a wire into the plane's bridge.
@@ -187,6 +207,11 @@ pub fn status(from: &Netns, to: &str) -> Option<u16> {
 /// The sum of the counters whose names match.
 pub fn count(envoy: &Envoy, filter: &str) -> u64 {
     envoy.stats(filter).iter().map(|(_, value)| value).sum()
+}
+
+/// Connections that a proxy took for its application, by a service's chain or as unmatched ones.
+pub fn taken(envoy: &Envoy) -> u64 {
+    count(envoy, "^http.inbound.*downstream_cx_total") + count(envoy, "unmatched.*downstream_cx_total")
 }
 
 /// The application of pod A: answers every request with 200 and its own name, on all addresses of

@@ -1,16 +1,15 @@
 //! What bounds a loop that the rules cannot prevent: the fuse in the kernel, and the proxy's own limit of connections.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 use testbed::real::Envoy;
 use testbed::real::envoy::{Options, PROXY_UID};
 use testbed::real::poll::eventually;
+use testbed::story::year_2018::limited_to;
 use testbed::world::command;
 
 use super::load::{Held, Load};
-use super::outcome::{End, Outcome, SIGSEGV};
-use super::scene::{ON_FIRST, ON_SECOND, Scene, Serving, count, status};
+use testbed::story::outcome::{End, Outcome, SIGSEGV};
+use testbed::story::scene::{ON_FIRST, ON_SECOND, Scene, Serving, count, status};
 
 /// As `OpenShift` gives them: no user that the rules know.
 const STRANGER: u32 = 4242;
@@ -18,13 +17,11 @@ const STRANGER: u32 = 4242;
 /// Connections of a proxy that has 1,024 descriptors: each hop takes two.
 const LIMIT: u32 = 400;
 
-fn options() -> Options {
-    Options { open_files: Some(1024), concurrency: 2, ..Options::default() }
-}
+/// What a container usually may open.
+const OPEN_FILES: u64 = 1024;
 
 /// Edits a bootstrap as `bootstrap.maxConnections` would have had it written.
-fn limit_connections(file: &Path, limit: Option<u32>) {
-    let mut bootstrap: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+fn limit_connections(bootstrap: &mut Value, limit: Option<u32>) {
     match limit {
         Some(limit) => {
             let monitor = &mut bootstrap["overload_manager"]["resource_monitors"][0]["typed_config"];
@@ -34,7 +31,6 @@ fn limit_connections(file: &Path, limit: Option<u32>) {
         }
         None => drop(bootstrap.as_object_mut().unwrap().remove("overload_manager")),
     }
-    std::fs::write(file, bootstrap.to_string()).unwrap();
 }
 
 /// What one outbound connection of the pod makes of a proxy under a user that the rules do not know, and whether a
@@ -43,9 +39,9 @@ fn strange(protocol: &str, limit: Option<u32>) -> (Outcome, [bool; 2]) {
     let mut scene = Scene::new(ON_SECOND, protocol);
     // Its own way to the control plane would be captured too, and it would never serve: let that go by an open plane.
     command(&scene.a.netns, "nft", "insert rule inet multiplane capture_out tcp dport 15010 accept");
-    scene.serve(Serving { layout: "split", matching: "first" });
-    limit_connections(&scene.bootstrap(&scene.a), limit);
-    let proxy = scene.proxy(&scene.a, &Options { uid: STRANGER, ..options() });
+    scene.serve(Serving::FIRST);
+    scene.edit_bootstrap(&scene.a, |bootstrap| limit_connections(bootstrap, limit));
+    let proxy = scene.proxy(&scene.a, &Options { uid: STRANGER, ..limited_to(OPEN_FILES) });
     let client = scene.client("data", "10.75.8.9");
     let held = Held::open(&client, ON_SECOND);
 
@@ -80,8 +76,10 @@ fn without_the_limit_of_connections_such_a_loop_ends_at_the_last_descriptor() {
 #[test]
 fn such_a_proxys_own_call_of_the_control_plane_is_captured_so_that_it_serves_nobody() {
     let mut scene = Scene::new(ON_SECOND, "HTTP");
-    scene.serve(Serving { layout: "split", matching: "all" });
-    let start = |uid| Envoy::start(&scene.a.netns, &scene.bootstrap(&scene.a), &Options { uid, ..options() });
+    scene.serve(Serving::ALL);
+    let start = |uid| {
+        Envoy::start(&scene.a.netns, &scene.bootstrap(&scene.a), &Options { uid, ..limited_to(OPEN_FILES) })
+    };
 
     let proxy = start(STRANGER);
     eventually("its call is refused", || {
@@ -137,7 +135,7 @@ struct Forgotten {
 fn forgotten(scene: &Scene) -> Forgotten {
     let file = scene.world.path("forgetful.json");
     std::fs::write(&file, forgetful().to_string()).unwrap();
-    let proxy = Envoy::start(&scene.a.netns, &file, &options());
+    let proxy = Envoy::start(&scene.a.netns, &file, &limited_to(OPEN_FILES));
     let (first, second) = (scene.client("signal", "192.168.10.9"), scene.client("data", "10.75.8.9"));
     let held = Held::open(&first, ON_FIRST);
     let load = Load::start(&first, ON_FIRST);

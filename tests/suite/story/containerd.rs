@@ -11,13 +11,10 @@ use testbed::real::poll::eventually;
 use testbed::real::{Containerd, Envoy, http, parts};
 use testbed::world::World;
 
-use super::scene::{
+use crate::real_parts::telecom;
+use testbed::story::scene::{
     App, DISCOVERY, ON_FIRST, ON_SECOND, PORT, Serving, count, plane, register, start_control_plane, status,
 };
-use crate::real_parts::telecom;
-
-const FIRST: Serving = Serving { layout: "split", matching: "first" };
-const ALL: Serving = Serving { layout: "split", matching: "all" };
 
 /// We alone make the pods' networks: `signal` is what Kubernetes knows.
 fn conflist() -> Value {
@@ -67,11 +64,9 @@ fn in_sandboxes_of_containerd_the_story_is_the_same_and_the_nodes_probe_tells_wh
     // The silent failure: only the first address is looked at.
     let clients = [("signal", "192.168.10.9/24", ON_FIRST), ("data", "10.75.8.9/24", ON_SECOND)]
         .map(|(plane, own, address)| (world.neighbour(&format!("mp-{plane}"), &[own]).netns, address));
-    let control_plane = start_control_plane(&world.node, &registry, FIRST);
+    let control_plane = start_control_plane(&world.node, &registry, Serving::FIRST);
     eventually("the node's probe is answered", || (probe(&world, ON_FIRST) == Some(200)).then_some(()));
-    eventually("the other pod's proxy is ready", || {
-        of_b.get("/ready").ok().filter(|answer| answer.status == 200)
-    });
+    of_b.until_ready();
     let [_, (on_second, _)] = &clients;
     assert_eq!(status(on_second, ON_SECOND), Some(200));
     let unmatched = || count(&of_a, "unmatched.*downstream_cx_total");
@@ -80,7 +75,7 @@ fn in_sandboxes_of_containerd_the_story_is_the_same_and_the_nodes_probe_tells_wh
 
     // The cure: all of them are.
     drop(control_plane);
-    let _control_plane = start_control_plane(&world.node, &registry, ALL);
+    let _control_plane = start_control_plane(&world.node, &registry, Serving::ALL);
     eventually("the second plane is matched", || {
         assert_eq!(status(on_second, ON_SECOND), Some(200));
         (inbound() >= 1).then_some(())

@@ -4,14 +4,12 @@ use testbed::real::envoy::Options;
 use testbed::real::poll::eventually;
 
 use super::load::Load;
-use super::scene::{ON_FIRST, ON_SECOND, Scene, Serving, count, status};
-
-const ALL: Serving = Serving { layout: "split", matching: "all" };
+use testbed::story::scene::{ON_FIRST, ON_SECOND, Scene, Serving, count, status};
 
 #[test]
 fn a_service_on_the_second_plane_is_answered_through_its_inbound_side_and_nothing_goes_outbound() {
     let mut scene = Scene::new(ON_SECOND, "HTTP");
-    scene.serve(ALL);
+    scene.serve(Serving::ALL);
     let proxy = scene.proxy(&scene.a, &Options::default());
     let first = scene.client("signal", "192.168.10.9");
     let second = scene.client("data", "10.75.8.9");
@@ -37,7 +35,7 @@ fn a_service_on_the_second_plane_is_answered_through_its_inbound_side_and_nothin
 #[test]
 fn another_pod_reaches_the_service_by_its_virtual_address_over_the_plane_that_has_it() {
     let mut scene = Scene::new(ON_SECOND, "HTTP");
-    scene.serve(ALL);
+    scene.serve(Serving::ALL);
     let server = scene.proxy(&scene.a, &Options::default());
     let client = scene.proxy(&scene.b, &Options::default());
 
@@ -51,7 +49,7 @@ fn another_pod_reaches_the_service_by_its_virtual_address_over_the_plane_that_ha
 #[test]
 fn with_the_first_address_alone_the_plane_is_unmatched_and_that_is_seen_then_cured() {
     let mut scene = Scene::new(ON_SECOND, "HTTP");
-    scene.serve(Serving { matching: "first", ..ALL });
+    scene.serve(Serving::FIRST);
     let proxy = scene.proxy(&scene.a, &Options::default());
     let second = scene.client("data", "10.75.8.9");
 
@@ -61,7 +59,7 @@ fn with_the_first_address_alone_the_plane_is_unmatched_and_that_is_seen_then_cur
     assert!(unmatched() >= 1, "{:?}", proxy.stats("downstream_cx_total"));
     assert_eq!(count(&proxy, "^http.inbound.*downstream_rq_total"), 0);
 
-    scene.serve(ALL);
+    scene.serve(Serving::ALL);
     eventually("the service's inbound chain is there", || {
         let before = unmatched();
         assert_eq!(status(&second, ON_SECOND), Some(200));
@@ -74,7 +72,7 @@ fn with_the_first_address_alone_the_plane_is_unmatched_and_that_is_seen_then_cur
 #[test]
 fn a_killed_proxy_means_refused_connections_and_never_bypassed_ones() {
     let mut scene = Scene::new(ON_SECOND, "HTTP");
-    scene.serve(ALL);
+    scene.serve(Serving::ALL);
     let proxy = scene.proxy(&scene.a, &Options::default());
     let load = Load::start(&scene.client("data", "10.75.8.9"), ON_SECOND);
     load.serves(20);
@@ -94,7 +92,7 @@ fn a_killed_proxy_means_refused_connections_and_never_bypassed_ones() {
 #[test]
 fn a_control_plane_that_dies_and_comes_back_costs_no_request() {
     let mut scene = Scene::new(ON_SECOND, "HTTP");
-    scene.serve(ALL);
+    scene.serve(Serving::ALL);
     let proxies = [&scene.a, &scene.b].map(|pod| scene.proxy(pod, &Options::default()));
     let second = scene.client("data", "10.75.8.9");
     let loads = [Load::start(&second, ON_SECOND), Load::start(&scene.b.netns, "10.96.0.10")];
@@ -110,7 +108,7 @@ fn a_control_plane_that_dies_and_comes_back_costs_no_request() {
     scene.silence();
     eventually("the proxies know that they are alone", || connected(0));
     serve();
-    scene.serve(ALL);
+    scene.serve(Serving::ALL);
     eventually("Envoy is connected again", || connected(1));
     serve();
 

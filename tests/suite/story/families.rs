@@ -1,6 +1,5 @@
 //! Step 7: one family a plane, and a pod without IPv6.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use netlink::Netns;
@@ -12,11 +11,10 @@ use testbed::real::poll::eventually;
 use testbed::real::process::Process;
 use testbed::world::command;
 
-use super::scene::{ON_FIRST, ON_SECOND, PORT, Scene, Serving, count, plane, status};
+use testbed::story::scene::{ON_FIRST, ON_SECOND, PORT, Scene, Serving, count, plane, status, taken};
 
 /// Pod A's address on the plane that has IPv6 alone.
 const OF_SIX: &str = "fd75::2";
-const ALL: Serving = Serving { layout: "split", matching: "all" };
 
 fn four() -> Value {
     plane("signal", &["192.168.10"])
@@ -28,11 +26,6 @@ fn six() -> Value {
 
 fn identity(proxy: &Envoy) -> String {
     proxy.server_info()["node"]["metadata"]["INSTANCE_IPS"].as_str().unwrap().to_owned()
-}
-
-/// Connections that a proxy took for its application, by a service's chain or as unmatched ones.
-fn taken(proxy: &Envoy) -> u64 {
-    count(proxy, "^http.inbound.*downstream_cx_total") + count(proxy, "unmatched.*downstream_cx_total")
 }
 
 fn assert_no_listener_failed(proxy: &Envoy) {
@@ -52,7 +45,7 @@ fn a_service_on_a_plane_of_ipv6_is_answered_there_and_on_a_plane_of_ipv4_whichev
     for (planes, expected, address_of_service) in orders {
         let mut scene = Scene::with(planes.into(), |_| ());
         scene.register_as("a", address_of_service, (PORT, "HTTP"), &[OF_SIX]);
-        scene.serve(ALL);
+        scene.serve(Serving::ALL);
         let proxy = scene.proxy(&scene.a, &Options::default());
         let of_b = scene.proxy(&scene.b, &Options::default());
         assert_eq!(identity(&proxy), expected);
@@ -86,7 +79,7 @@ fn a_service_on_a_plane_of_ipv6_is_answered_there_and_on_a_plane_of_ipv4_whichev
 fn with_the_first_address_of_ipv4_alone_a_service_on_a_plane_of_ipv6_is_unmatched() {
     let mut scene = Scene::with(vec![four(), six()], |_| ());
     scene.register(OF_SIX, "HTTP");
-    scene.serve(Serving { matching: "first", ..ALL });
+    scene.serve(Serving::FIRST);
     let proxy = scene.proxy(&scene.a, &Options::default());
     let client = scene.world.neighbour("mp-data", &["fd75::9/64"]).netns;
 
@@ -105,7 +98,7 @@ fn without_ipv6(netns: &Netns) {
 fn in_a_pod_without_ipv6_the_proxy_starts_and_answers_on_every_plane() {
     let mut scene = Scene::with(vec![four(), plane("data", &["10.75.8"])], without_ipv6);
     scene.register(ON_SECOND, "HTTP");
-    scene.serve(ALL);
+    scene.serve(Serving::ALL);
 
     let proxy = scene.proxy(&scene.a, &Options::default());
 
@@ -122,10 +115,10 @@ fn in_a_pod_without_ipv6_the_proxy_starts_and_answers_on_every_plane() {
     drop(proxy);
 
     // control: told of an address of IPv6, the same control plane sends listeners of both families
-    let edited = edited(&scene, |bootstrap| {
+    scene.edit_bootstrap(&scene.a, |bootstrap| {
         bootstrap["node"]["metadata"]["INSTANCE_IPS"] = "192.168.10.2,10.75.8.2,fd75::2".into();
     });
-    let proxy = Envoy::start(&scene.a.netns, &edited, &Options::default());
+    let proxy = Envoy::start(&scene.a.netns, &scene.bootstrap(&scene.a), &Options::default());
     eventually("it has listeners of IPv6", || {
         proxy.get("/listeners").ok()?.body.contains("[::]:15006").then_some(())
     });
@@ -136,12 +129,15 @@ fn in_a_pod_without_ipv6_the_proxy_starts_and_answers_on_every_plane() {
 #[test]
 fn in_a_pod_without_ipv6_a_listener_on_its_loopback_ends_the_proxy() {
     let scene = Scene::with(vec![four(), plane("data", &["10.75.8"])], without_ipv6);
-    let edited = edited(&scene, |bootstrap| {
+    scene.edit_bootstrap(&scene.a, |bootstrap| {
         let address = "/static_resources/listeners/0/address/socket_address/address";
         *bootstrap.pointer_mut(address).unwrap() = "::1".into();
     });
     let mut command = Command::new(parts::envoy());
-    command.args(["--disable-hot-restart", "--concurrency", "1", "-c"]).arg(edited).env_clear();
+    command
+        .args(["--disable-hot-restart", "--concurrency", "1", "-c"])
+        .arg(scene.bootstrap(&scene.a))
+        .env_clear();
 
     let proxy = Process::start(&scene.a.netns, "envoy", command);
 
@@ -149,14 +145,4 @@ fn in_a_pod_without_ipv6_a_listener_on_its_loopback_ends_the_proxy() {
     assert!(!status.success());
     assert!(proxy.output().contains("[::1]:15021"), "{}", proxy.output());
     scene.end();
-}
-
-/// The bootstrap that ADD wrote for pod A, changed.
-fn edited(scene: &Scene, edit: impl Fn(&mut Value)) -> PathBuf {
-    let file = scene.world.path("pods").join(format!("uid-{}", scene.a.container)).join("envoy.json");
-    let mut bootstrap = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-    edit(&mut bootstrap);
-    let edited = scene.world.path("edited.json");
-    std::fs::write(&edited, bootstrap.to_string()).unwrap();
-    edited
 }

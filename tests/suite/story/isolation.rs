@@ -14,7 +14,7 @@ use testbed::real::poll::eventually;
 use testbed::tap::{Packet, Tap, Way};
 use testbed::world::command;
 
-use super::scene::{PORT, Scene, Serving, count, plane, status};
+use testbed::story::scene::{PORT, Scene, Serving, count, plane, status, taken};
 
 /// Name and prefixes of each plane. The first is the primary.
 const PLANES: [(&str, [&str; 2]); 4] = [
@@ -23,7 +23,6 @@ const PLANES: [(&str, [&str; 2]); 4] = [
     ("media", ["10.80.8", "fd80"]),
     ("oam", ["10.90.8", "fd90"]),
 ];
-const SERVING: Serving = Serving { layout: "split", matching: "all" };
 /// Somebody who is on no plane, behind the node.
 const FAR: [&str; 2] = ["172.31.0.9", "fd31::9"];
 
@@ -46,7 +45,7 @@ impl Four {
             let endpoint = client(plane, family).to_string();
             scene.register_as(&name, &address.to_string(), (UPSTREAM, "TCP"), &[&endpoint]);
         }
-        scene.serve(SERVING);
+        scene.serve(Serving::ALL);
         let proxy = scene.proxy(&scene.a, &Options::default());
         let clients = [0, 1, 2, 3].map(|plane| {
             let addresses = [format!("{}/24", client(plane, 0)), format!("{}/64", client(plane, 1))];
@@ -116,12 +115,6 @@ impl Four {
             });
         }
         received
-    }
-
-    /// Connections that the proxy took for its application.
-    fn taken(&self) -> u64 {
-        count(&self.proxy, "^http.inbound.*downstream_cx_total")
-            + count(&self.proxy, "unmatched.*downstream_cx_total")
     }
 
     fn end(self) {
@@ -210,7 +203,7 @@ fn no_plane_reaches_another_planes_address_by_the_pods_own_interface() {
         let answer = packets.iter().find(|packet| packet.goes(own, client));
         assert_eq!(answer, None);
     }
-    assert_eq!(four.taken(), 0);
+    assert_eq!(taken(&four.proxy), 0);
 
     // control: without the rules, Linux takes a packet for any of its addresses on any interface
     let netns = &four.scene.a.netns;
@@ -256,7 +249,7 @@ fn no_plane_reaches_another_planes_address_by_the_node_that_forwards() {
         let forwarded = packets.iter().find(|packet| packet.goes(client, own) || packet.goes(own, client));
         assert_eq!(forwarded, None);
     }
-    assert_eq!(four.taken(), 0);
+    assert_eq!(taken(&four.proxy), 0);
 
     // control: without the fence the node joins them, and the proxy answers
     for (plane, family) in addresses() {
@@ -270,7 +263,7 @@ fn no_plane_reaches_another_planes_address_by_the_node_that_forwards() {
         let answer = status(&four.clients[from], &pod(to, family).to_string());
         assert_eq!(answer, Some(200), "{from} to {to}, family {family}");
     }
-    assert_eq!(four.taken(), 24);
+    assert_eq!(taken(&four.proxy), 24);
     four.end();
 }
 

@@ -11,7 +11,7 @@ use netlink::Netns;
 use testbed::real::http;
 use testbed::real::poll::eventually;
 
-use super::scene::PORT;
+use testbed::story::scene::PORT;
 
 /// One new connection after the other, each with one GET.
 pub(super) struct Load {

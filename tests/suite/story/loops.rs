@@ -1,8 +1,7 @@
 //! Step 1: the loop, with the rules of 2018, which live here alone, and what bounds it under our rules.
 
 use testbed::story::outcome::{End, SIGSEGV, UNHARMED};
-use testbed::story::scene::ON_SECOND;
-use testbed::story::scene::{Scene, Serving};
+use testbed::story::scene::{ON_SECOND, Scene, Serving};
 use testbed::story::year_2018::{FROM_FIRST, FROM_SECOND, asked, in_2018, limited_to};
 
 #[test]
@@ -40,7 +39,7 @@ fn with_all_addresses_known_even_the_rules_of_2018_answer() {
 #[test]
 fn the_same_wrong_matching_under_our_rules_does_not_loop() {
     let mut scene = Scene::new(ON_SECOND, "HTTP");
-    scene.serve(Serving { layout: "split", matching: "first" });
+    scene.serve(Serving::FIRST);
     let proxy = scene.proxy(&scene.a, &limited_to(1024));
 
     let outcome = asked(&proxy, &scene, FROM_SECOND);

@@ -12,5 +12,3 @@ mod isolation;
 mod load;
 mod loops;
 mod moved;
-
-use testbed::story::{outcome, scene};

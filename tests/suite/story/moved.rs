@@ -8,7 +8,7 @@ use testbed::real::envoy::Options;
 use testbed::real::poll::eventually;
 
 use super::load::{Held, Load};
-use super::scene::{ON_FIRST, ON_SECOND, Scene, Serving, count, plane};
+use testbed::story::scene::{ON_FIRST, ON_SECOND, Scene, Serving, count, plane};
 
 /// Pod A's address on a plane that the service never has.
 const ON_THIRD: &str = "10.90.8.2";
@@ -29,7 +29,7 @@ impl Moving {
         let planes = [("signal", "192.168.10"), ("data", "10.75.8"), ("oam", "10.90.8")];
         let mut scene = Scene::with(planes.map(|(name, prefix)| plane(name, &[prefix])).into(), |_| ());
         scene.register(ON_SECOND, "HTTP");
-        scene.serve(Serving { layout: "split", matching: "all" });
+        scene.serve(Serving::ALL);
         let options = Options { drain: Some(DRAIN), ..Options::default() };
         let (server, caller) = (scene.proxy(&scene.a, &options), scene.proxy(&scene.b, &options));
         let clients = [

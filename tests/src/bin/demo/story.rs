@@ -81,11 +81,11 @@ fn before_and_after(paper: &Paper) -> Result<(), String> {
 
 fn unseen_then_cured(paper: &Paper) -> Result<(), String> {
     let mut scene = Scene::new(ON_SECOND, "HTTP");
-    scene.serve(Serving { layout: "split", matching: "first" });
+    scene.serve(Serving::FIRST);
     let proxy = scene.proxy(&scene.a, &limited_to(OPEN_FILES));
     let clients = [FROM_FIRST, FROM_SECOND].map(|client| scene.client(client.plane, client.address));
     let mut rows = vec![row("one address known", &proxy, &clients)?];
-    scene.serve(Serving { layout: "split", matching: "all" });
+    scene.serve(Serving::ALL);
     let read = |proxy: &Envoy| count(proxy, "^http.inbound.*downstream_rq_total");
     eventually("the service's chains are there", || {
         let _ = status(&clients[1], ON_SECOND);
